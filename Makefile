@@ -1,0 +1,97 @@
+# tradeassist_dbperf: built with PGXS.
+#
+#   make, make install, make installcheck     for those who have PostgreSQL and its headers
+#   make demo, make demo-stop                 a private cluster with data in it, to try things on
+#   make test, make quick                     everything, or an answer in under a minute
+#   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
+#   make bench-partitions                     the measurements
+#   make format, make format-check            clang-format 14
+#
+# make demo and make test install what is missing, so this file must parse without PostgreSQL.
+
+EXTENSION = tradeassist_dbperf
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+
+PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/$(or $(PGMAJOR),15)/bin/pg_config) pg_config)
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+
+SQL_PARTS = $(sort $(wildcard src/sql/*.sql))
+SQL_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
+C_FILES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] bench/*/*.[ch]))
+
+MODULE_big = $(EXTENSION)
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+DATA = $(wildcard $(EXTENSION)--*--*.sql)
+DATA_built = $(SQL_SCRIPT)
+EXTRA_CLEAN = $(OBJS:.o=.d) .buildflags bench/ticks/tickgen
+
+# PG_FUNCTION_ARGS declares a parameter that many functions have no use for.
+PG_CPPFLAGS = -Isrc -MMD -MP
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso
+
+# Bitcode would need clang on every machine, and inlining this library gains nothing.
+override with_llvm = no
+
+.DEFAULT_GOAL := all
+
+ifneq ($(PGXS),)
+include $(PGXS)
+
+# The server's headers are not ours to warn about.
+override CPPFLAGS := $(patsubst -I/%,-isystem /%,$(CPPFLAGS))
+
+# Other flags, another PostgreSQL or another set of files: everything is made anew.
+BUILD_FLAGS = $(CC) $(CFLAGS) $(CPPFLAGS) $(VERSION) $(OBJS) $(SQL_PARTS)
+.buildflags: FORCE
+	@echo '$(BUILD_FLAGS)' | cmp -s - $@ || echo '$(BUILD_FLAGS)' >$@
+
+$(OBJS): .buildflags
+-include $(OBJS:.o=.d)
+
+$(SQL_SCRIPT): $(SQL_PARTS) $(EXTENSION).control .buildflags
+	cat $(SQL_PARTS) >$@
+else
+all install installcheck clean:
+	@echo "$(PG_CONFIG) --pgxs names no PGXS: install Debian's postgresql-server-dev-15" >&2
+	@echo "(make demo and make test do it for you), or set PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+endif
+
+# No PostgreSQL in it: it only writes CSV.
+bench/ticks/tickgen: bench/ticks/tickgen.c
+	gcc -std=c11 -O2 -Wall -Wextra -Werror -o $@ $<
+
+demo:
+	@test/demo/demo.sh start
+
+demo-stop:
+	@test/demo/demo.sh stop
+
+test:
+	@test/run.sh $(SUITES)
+
+quick:
+	@test/run.sh --quick
+
+test-matrix:
+	@test/matrix/run.sh 17 18
+
+test-bare:
+	@test/matrix/run.sh bare
+
+bench-partitions:
+	@bench/partitions/run.sh
+
+format:
+	clang-format-14 -i $(C_FILES)
+
+format-check:
+	clang-format-14 --dry-run -Werror $(C_FILES)
+
+FORCE:
+
+.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions format format-check FORCE

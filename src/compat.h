@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between the supported releases of PostgreSQL (15 to 18).
+ *
+ * No other file looks at PG_VERSION_NUM.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DBP_COMPAT_H
+#define DBP_COMPAT_H
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "tradeassist_dbperf supports PostgreSQL 15, 16, 17 and 18"
+#endif
+
+/* 16 folded pg_class_ownercheck() and its kin into object_ownercheck() */
+#if PG_VERSION_NUM >= 160000
+#define dbp_owns_relation(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
+#else
+#define dbp_owns_relation(relid, roleid) pg_class_ownercheck((relid), (roleid))
+#endif
+
+/* 16 renamed RelFileNode to RelFileLocator, and its fields */
+#if PG_VERSION_NUM >= 160000
+#define DbpRelFile RelFileLocator
+#define dbp_relfile_set(file, tablespace, database, number) \
+	((file).spcOid = (tablespace), (file).dbOid = (database), (file).relNumber = (number))
+#define dbp_relfile_number(file) ((file).relNumber)
+#else
+#define DbpRelFile RelFileNode
+#define dbp_relfile_set(file, tablespace, database, number) \
+	((file).spcNode = (tablespace), (file).dbNode = (database), (file).relNode = (number))
+#define dbp_relfile_number(file) ((file).relNode)
+#endif
+
+/* 18 returns the path of a relation's fork in a struct, not palloc'd */
+#if PG_VERSION_NUM >= 180000
+#define dbp_relpath(file) pstrdup(relpathperm((file), MAIN_FORKNUM).str)
+#else
+#define dbp_relpath(file) relpathperm((file), MAIN_FORKNUM)
+#endif
+
+/* 16 has DecodeDateTime() explain a failure through one more argument */
+#if PG_VERSION_NUM >= 160000
+#define dbp_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz), \
+				   &(DateTimeErrorExtra) {0})
+#else
+#define dbp_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
+	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz))
+#endif
+
+/* 16 keeps settings in a memory context of their own */
+#if PG_VERSION_NUM >= 160000
+#define dbp_guc_malloc(size) guc_malloc(LOG, (size))
+#else
+#define dbp_guc_malloc(size) malloc(size)
+#endif
+
+/* 17 split backend ids into process numbers */
+#if PG_VERSION_NUM >= 170000
+#define dbp_vxid_proc(vxid) ProcNumberGetProc((vxid).procNumber)
+#else
+#define dbp_vxid_proc(vxid) BackendIdGetProc((vxid).backendId)
+#endif
+
+/* 16 made a column's statistics target a smallint */
+#if PG_VERSION_NUM >= 160000
+#define dbp_datum_stattarget(datum) ((int) DatumGetInt16(datum))
+#else
+#define dbp_datum_stattarget(datum) ((int) DatumGetInt32(datum))
+#endif
+
+/* 17 lets a partitioned table have an access method that partitions take on */
+#if PG_VERSION_NUM >= 170000
+#include "commands/defrem.h"
+#include "utils/lsyscache.h"
+#define dbp_partitioned_access_method(relid) get_am_name(get_rel_relam(relid))
+#else
+#define dbp_partitioned_access_method(relid) NULL
+#endif
+
+#endif							/* DBP_COMPAT_H */

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * dbperf.c
+ *		The module itself: what happens when the library is loaded.
+ *
+ * Loaded by shared_preload_libraries, the library also brings the background
+ * worker; loaded by a session (the first call of one of its functions), it
+ * brings the functions and the settings only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "dbperf.h"
+#include "guc.h"
+#include "worker/worker.h"
+
+PG_MODULE_MAGIC;
+
+void
+_PG_init(void)
+{
+	dbp_guc_init();
+	dbp_worker_init();
+}

@@ -1,0 +1,222 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *		The settings dbperf.*, and the clock they can fix.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "guc.h"
+
+#define DBP_DAY_SECONDS (24 * 60 * 60)
+#define DBP_DAY_MINUTES (24 * 60)
+
+bool		dbp_enabled = true;
+char	   *dbp_databases = NULL;
+int			dbp_naptime = DBP_DAY_SECONDS;
+int			dbp_max_workers = 2;
+int			dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
+
+/* The text of dbperf.now_override, and what it parsed to (DT_NOBEGIN: not set) */
+static char *now_override = NULL;
+static TimestampTz now_override_value = DT_NOBEGIN;
+
+bool
+dbp_now_is_fixed(void)
+{
+	return !TIMESTAMP_IS_NOBEGIN(now_override_value);
+}
+
+TimestampTz
+dbp_now(void)
+{
+	return dbp_now_is_fixed() ? now_override_value : GetCurrentTimestamp();
+}
+
+/*
+ * Reads an absolute date and time. Words that depend on the moment of reading
+ * ('now', 'tomorrow') and the infinities are refused. Must not throw: a check
+ * hook also runs in the postmaster.
+ */
+static bool
+parse_absolute_time(const char *text, TimestampTz *result)
+{
+	char		workbuf[MAXDATELEN + MAXDATEFIELDS];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf;
+	int			dtype;
+	struct pg_tm tt;
+	fsec_t		fsec;
+	int			tz = 0;
+
+	if (ParseDateTime(text, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nf) != 0)
+		return false;
+	if (dbp_decode_datetime(field, ftype, nf, &dtype, &tt, &fsec, &tz) != 0)
+		return false;
+	if (dtype != DTK_DATE)
+		return false;
+	for (int i = 0; i < nf; i++)
+	{
+		/* 'today 12:00' decodes to a date as well, but to another one each day */
+		if (ftype[i] == DTK_STRING &&
+			(strcmp(field[i], "today") == 0 || strcmp(field[i], "tomorrow") == 0 ||
+			 strcmp(field[i], "yesterday") == 0 || strcmp(field[i], "now") == 0))
+			return false;
+	}
+	return tm2timestamp(&tt, fsec, &tz, result) == 0;
+}
+
+static bool
+check_now_override(char **newval, void **extra, GucSource source)
+{
+	TimestampTz value = DT_NOBEGIN;
+	TimestampTz *kept;
+
+	if (*newval != NULL && **newval != '\0' && !parse_absolute_time(*newval, &value))
+	{
+		GUC_check_errdetail("A date and time is expected, for example "
+							"\"2024-02-29 12:00:00+00\".");
+		return false;
+	}
+
+	kept = (TimestampTz *) dbp_guc_malloc(sizeof(TimestampTz));
+	if (kept == NULL)
+		return false;
+	*kept = value;
+	*extra = kept;
+	return true;
+}
+
+static void
+assign_now_override(const char *newval, void *extra)
+{
+	now_override_value = extra != NULL ? *((TimestampTz *) extra) : DT_NOBEGIN;
+}
+
+static bool
+check_databases(char **newval, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*newval);
+	List	   *names;
+	bool		ok = SplitIdentifierString(copy, ',', &names);
+
+	if (!ok)
+		GUC_check_errdetail("A list of database names separated by commas is expected; "
+							"names with capitals or special characters go in double quotes.");
+	list_free(names);
+	pfree(copy);
+	return ok;
+}
+
+bool
+dbp_database_listed(const char *datname)
+{
+	char	   *copy;
+	List	   *names;
+	ListCell   *cell;
+	bool		found = false;
+
+	if (dbp_databases == NULL || dbp_databases[0] == '\0')
+		return true;
+
+	copy = pstrdup(dbp_databases);
+	if (SplitIdentifierString(copy, ',', &names))
+	{
+		/* an empty list with blanks in it is an empty list */
+		found = (names == NIL);
+		foreach(cell, names)
+		{
+			if (strcmp((const char *) lfirst(cell), datname) == 0)
+				found = true;
+		}
+	}
+	list_free(names);
+	pfree(copy);
+	return found;
+}
+
+void
+dbp_guc_init(void)
+{
+	DefineCustomBoolVariable("dbperf.enabled",
+							 "Lets the background worker do its work.",
+							 "Off: the launcher idles; functions called by hand still work.",
+							 &dbp_enabled,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomStringVariable("dbperf.databases",
+							   "Databases that the background worker looks after.",
+							   "A list separated by commas. Empty: every database that "
+							   "accepts connections, templates left out.",
+							   &dbp_databases,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_LIST_INPUT,
+							   check_databases, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.naptime",
+							"Longest time between two maintenance runs of a database.",
+							"Runs also happen when a bound falls due, on dbperf.wake(), and "
+							"when an insert found no partition.",
+							&dbp_naptime,
+							DBP_DAY_SECONDS,
+							1,
+							7 * DBP_DAY_SECONDS,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	/*
+	 * It sizes shared memory, so it is fixed at server start. A session that
+	 * loads the library by itself may not define such a setting any more, and
+	 * has no use for it either.
+	 */
+	DefineCustomIntVariable("dbperf.max_workers",
+							"Number of databases that are maintained at the same time.",
+							"Each takes one of max_worker_processes while it runs.",
+							&dbp_max_workers,
+							2,
+							1,
+							DBP_MAX_WORKERS,
+							process_shared_preload_libraries_in_progress ?
+							PGC_POSTMASTER : PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.job_runs_retention",
+							"Age at which rows of dbperf.job_runs are removed.",
+							"0 keeps them for ever.",
+							&dbp_job_runs_retention,
+							30 * DBP_DAY_MINUTES,
+							0,
+							INT_MAX / 60,
+							PGC_SIGHUP,
+							GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+
+	DefineCustomStringVariable("dbperf.now_override",
+							   "A fixed date and time to take for the present, for tests.",
+							   "Empty: the clock of the machine.",
+							   &now_override,
+							   "",
+							   PGC_SUSET,
+							   GUC_NOT_IN_SAMPLE,
+							   check_now_override, assign_now_override, NULL);
+
+	MarkGUCPrefixReserved("dbperf");
+}

@@ -1,0 +1,492 @@
+/*-------------------------------------------------------------------------
+ *
+ * maintain.c
+ *		One run of maintenance: what is missing is made, parent by parent.
+ *
+ * Every step runs in a subtransaction of its own, so that what fails there
+ * can be recorded and the next parent be served.  With commit_each, a commit
+ * follows each step, and no lock outlives it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "catalog/pg_class.h"
+#include "compat.h"
+#include "guc.h"
+#include "partition/job.h"
+#include "partition/maintain.h"
+#include "partition/partition.h"
+
+/* A parent that failed is tried again after this long, doubled each time */
+#define RETRY_FIRST_SECONDS 30
+#define RETRY_LAST_SECONDS 3600
+
+/* Numbers have no clock that says when the next partition is due */
+#define NUMBER_CHECK_SECONDS 300
+
+/* In one transaction no more, for the sake of the lock table */
+#define MAX_STEPS_AT_ONCE 500
+
+/* A plan that others keep changing under us is made anew this often */
+#define MAX_PLANS 5
+
+typedef struct DbpRun
+{
+	const DbpMaintainRequest *request;
+	DbpMaintainResult *result;
+	int64		run_id;
+	instr_time	started;
+	DbpCost		total;
+	char	   *error;			/* the first one */
+	int			steps;
+	Datum	   *checked;		/* oids of parents */
+	int			nchecked;
+	MemoryContext context;		/* outlives the transactions */
+} DbpRun;
+
+typedef void (*DbpGuarded) (void *arg);
+
+/*
+ * Call a function in a subtransaction.  Returns NULL, or a copy of the error
+ * that undid it.
+ */
+static ErrorData *
+guarded(DbpGuarded function, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		function(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+static void
+end_transaction(const DbpRun *run)
+{
+	if (run->request->commit_each)
+	{
+		SPI_commit();
+		MemoryContextSwitchTo(run->context);
+	}
+}
+
+/*
+ * What the guarded functions work on.
+ */
+typedef struct DbpWork
+{
+	DbpRun	   *run;
+	DbpPolicy  *policy;
+	List	   *missing;		/* of DbpRange, to be made */
+	DbpRange   *range;			/* the one in work */
+	DbpCost		cost;
+	Oid			created;
+} DbpWork;
+
+static bool
+is_missing_request(const DbpRun *run)
+{
+	return run->request->missing_table != NULL;
+}
+
+/*
+ * The ranges to make for an insert that found no partition: the one that its
+ * key lies in, provided that the key is sane.
+ */
+static List *
+plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
+{
+	const DbpMaintainRequest *request = run->request;
+	int			level = NewGUCNestLevel();
+	int64		key;
+	int64		current;
+	ListCell   *cell;
+
+	(void) set_config_option("DateStyle", request->missing_datestyle, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("TimeZone", request->missing_timezone, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	key = dbp_key_parse(policy, request->missing_key);
+	AtEOXact_GUC(false, level);
+
+	if (!dbp_current_key(policy, parts, &current) || !dbp_key_is_sane(policy, key, current))
+		return NIL;
+	foreach(cell, dbp_missing_cells(policy, parts, key, key))
+	{
+		DbpRange   *range = lfirst(cell);
+
+		if (range->lower <= key && key < range->upper)
+			return list_make1(range);
+	}
+	return NIL;
+}
+
+static void
+plan(void *arg)
+{
+	DbpWork    *work = arg;
+	DbpParts	parts;
+
+	if (work->policy->tz == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" is not recognized", work->policy->time_zone)));
+	dbp_parts_read(work->policy->parent, work->policy->keytype, &parts);
+	work->missing = is_missing_request(work->run) && work->run->request->missing_key != NULL
+		? plan_for_key(work->run, work->policy, &parts)
+		: dbp_missing_ahead(work->policy, &parts);
+}
+
+static void
+make(void *arg)
+{
+	DbpWork    *work = arg;
+
+	work->created = dbp_partition_create(work->policy, work->range, work->run->request->source,
+										 &work->cost);
+}
+
+static void
+report_row(const DbpRun *run, const DbpPolicy *policy, const char *partition, const char *status,
+		   const char *detail)
+{
+	ReturnSetInfo *rows = run->request->rows;
+	Datum		values[5];
+	bool		nulls[5] = {false, partition == NULL, false, false, detail == NULL};
+
+	if (rows == NULL)
+		return;
+	values[0] = ObjectIdGetDatum(policy->parent);
+	values[1] = partition ? CStringGetTextDatum(partition) : (Datum) 0;
+	values[2] = CStringGetTextDatum("create");
+	values[3] = CStringGetTextDatum(status);
+	values[4] = detail ? CStringGetTextDatum(detail) : (Datum) 0;
+	tuplestore_putvalues(rows->setResult, rows->setDesc, values, nulls);
+}
+
+static char *
+describe_range(const DbpPolicy *policy, const DbpRange *range)
+{
+	return psprintf("from %s to %s", dbp_key_display(policy, range->lower),
+					dbp_key_display(policy, range->upper));
+}
+
+static void
+next_try_within(DbpRun *run, TimestampTz at)
+{
+	run->result->next_due = Min(run->result->next_due, at);
+}
+
+/*
+ * Record what went wrong with a parent.  Told once: not again each time the
+ * same thing fails again.
+ */
+static void
+record_failure(DbpWork *work, const ErrorData *error)
+{
+	DbpRun	   *run = work->run;
+	DbpPolicy  *policy = work->policy;
+	int			seconds = RETRY_FIRST_SECONDS << Min(policy->failures, 7);
+	TimestampTz next_try = TimestampTzPlusMilliseconds(
+		GetCurrentTimestamp(), (int64) Min(seconds, RETRY_LAST_SECONDS) * 1000);
+	bool		news = policy->last_error == NULL || strcmp(policy->last_error, error->message) != 0;
+
+	if (run->error == NULL)
+		run->error = psprintf("%s: %s", policy->table, error->message);
+	report_row(run, policy, NULL, "failed", error->message);
+	next_try_within(run, next_try);
+	dbp_job_parent_state(policy->parent, error->message, next_try);
+	if (news)
+	{
+		DbpEvent	event = {0};
+
+		event.source = run->request->source;
+		event.action = "create_failed";
+		event.policy = policy;
+		event.range = work->range;
+		event.message = error->message;
+		dbp_event_write(&event);
+	}
+	if (news || !run->request->background)
+		ereport(run->request->background ? LOG : WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("maintenance of table \"%s.%s\" failed: %s", policy->schema, policy->table,
+						error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 error->hint ? errhint("%s", error->hint) : 0));
+}
+
+/* Errors that end the run, not only the step */
+static bool
+ends_run(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE ||
+		error->elevel >= FATAL;
+}
+
+static void
+finish(DbpRun *run, const char *status)
+{
+	dbp_job_parents_checked(run->checked, run->nchecked);
+	dbp_job_end(run->run_id, status, run->result, &run->total, run->error);
+	end_transaction(run);
+}
+
+/*
+ * Handle the error of a step; does not return when the run has to end.
+ */
+static void
+handle_error(DbpWork *work, ErrorData *error)
+{
+	DbpRun	   *run = work->run;
+
+	if (ends_run(error))
+	{
+		run->error = pstrdup(error->message);
+		if (run->request->commit_each)
+			finish(run, "canceled");
+		ReThrowError(error);
+	}
+	run->result->failed++;
+	record_failure(work, error);
+	end_transaction(run);
+}
+
+static bool
+slice_is_over(DbpRun *run)
+{
+	if ((run->request->slice_ms > 0 && dbp_ms_since(&run->started) > run->request->slice_ms) ||
+		(!run->request->commit_each && run->steps >= MAX_STEPS_AT_ONCE))
+		run->result->more = true;
+	return run->result->more;
+}
+
+static void
+add_cost(DbpRun *run, const DbpCost *cost)
+{
+	run->total.ms_waited += cost->ms_waited;
+	run->total.ms_held += cost->ms_held;
+	run->total.tries += cost->tries;
+}
+
+typedef enum
+{
+	MADE_ALL,
+	PLAN_IS_STALE,
+	HAVE_TO_STOP
+} DbpOutcome;
+
+static DbpOutcome
+make_missing(DbpWork *work)
+{
+	DbpRun	   *run = work->run;
+	ListCell   *cell;
+
+	foreach(cell, work->missing)
+	{
+		ErrorData  *error;
+
+		if (slice_is_over(run))
+			return HAVE_TO_STOP;
+		work->range = lfirst(cell);
+		memset(&work->cost, 0, sizeof(DbpCost));
+		run->steps++;
+		error = guarded(make, work);
+		add_cost(run, &work->cost);
+		if (error != NULL)
+		{
+			handle_error(work, error);
+			return HAVE_TO_STOP;
+		}
+		if (!OidIsValid(work->created))
+			return PLAN_IS_STALE;
+		run->result->created++;
+		report_row(run, work->policy,
+				   quote_qualified_identifier(work->policy->schema, get_rel_name(work->created)),
+				   "done", describe_range(work->policy, work->range));
+		end_transaction(run);
+	}
+	return MADE_ALL;
+}
+
+/*
+ * When a parent that is in order needs the next look: at the next bound.
+ */
+static void
+note_next_due(DbpRun *run, const DbpPolicy *policy)
+{
+	int64		k;
+	int64		bound;
+	TimestampTz at;
+
+	if (!policy->by_time)
+		next_try_within(run, TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 NUMBER_CHECK_SECONDS * 1000));
+	else if (policy->tz != NULL && dbp_grid_cell(policy, dbp_key_from_time(policy, dbp_now()), &k) &&
+			 dbp_grid_bound(policy, k + 1, &bound) && dbp_key_to_time(policy, bound, &at))
+		next_try_within(run, at);
+}
+
+static bool
+is_backing_off(const DbpRun *run, const DbpPolicy *policy)
+{
+	return strcmp(run->request->reason, "schedule") == 0 &&
+		policy->next_try_at > GetCurrentTimestamp();
+}
+
+static void
+maintain_parent(DbpRun *run, DbpPolicy *policy)
+{
+	DbpOutcome	outcome = PLAN_IS_STALE;
+
+	if (is_backing_off(run, policy))
+	{
+		next_try_within(run, policy->next_try_at);
+		return;
+	}
+	for (int i = 0; outcome == PLAN_IS_STALE && i < MAX_PLANS; i++)
+	{
+		DbpWork		work = {0};
+		ErrorData  *error;
+
+		/* the first plan is for what was loaded; a stale one may be so for a policy that changed */
+		if (i > 0)
+		{
+			List	   *again = dbp_policy_load(policy->parent, true);
+
+			if (again == NIL)
+				return;
+			policy = linitial(again);
+		}
+		work.run = run;
+		work.policy = policy;
+		error = guarded(plan, &work);
+		if (error != NULL)
+		{
+			handle_error(&work, error);
+			return;
+		}
+		outcome = make_missing(&work);
+	}
+	run->checked[run->nchecked++] = ObjectIdGetDatum(policy->parent);
+	if (outcome == MADE_ALL)
+	{
+		note_next_due(run, policy);
+		if (policy->last_error != NULL)
+			dbp_job_parent_state(policy->parent, NULL, 0);
+	}
+}
+
+/*
+ * The policies to serve.  By hand without a name: those whose parent the user
+ * owns.
+ */
+static List *
+policies_to_serve(const DbpMaintainRequest *request)
+{
+	List	   *all;
+	List	   *own = NIL;
+	ListCell   *cell;
+
+	if (request->missing_table != NULL)
+	{
+		Oid			parent = dbp_policy_find(request->missing_schema, request->missing_table);
+
+		return OidIsValid(parent) ? dbp_policy_load(parent, true) : NIL;
+	}
+	if (OidIsValid(request->parent))
+	{
+		(void) dbp_policy_get(request->parent);
+		dbp_check_table_owner(request->parent);
+	}
+	all = dbp_policy_load(request->parent, !OidIsValid(request->parent));
+	foreach(cell, all)
+	{
+		DbpPolicy  *policy = lfirst(cell);
+
+		if (dbp_owns_relation(policy->parent, GetUserId()))
+			own = lappend(own, policy);
+	}
+	return own;
+}
+
+static const char *
+final_status(const DbpMaintainResult *result)
+{
+	if (result->failed == 0)
+		return "ok";
+	return result->failed < result->parents || result->created > 0 ? "partial" : "failed";
+}
+
+void
+dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	DbpRun		run = {0};
+	List	   *policies;
+	ListCell   *cell;
+	char	   *name = NULL;
+
+	memset(result, 0, sizeof(DbpMaintainResult));
+	result->next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   (int64) dbp_naptime * 1000);
+	run.request = request;
+	run.result = result;
+	INSTR_TIME_SET_CURRENT(run.started);
+	/* SPI's context lives as long as this call, across its transactions */
+	run.context = AllocSetContextCreate(caller, "dbperf maintenance", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(run.context);
+
+	policies = policies_to_serve(request);
+	if (request->commit_each)
+		dbp_job_mark_crashed();
+	if (OidIsValid(request->parent))
+		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(request->parent)),
+										  get_rel_name(request->parent));
+	else if (request->missing_table != NULL)
+		name = quote_qualified_identifier(request->missing_schema, request->missing_table);
+	run.run_id = dbp_job_begin(request->source, request->reason, name);
+	end_transaction(&run);
+
+	run.checked = palloc(sizeof(Datum) * Max(1, list_length(policies)));
+	foreach(cell, policies)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (slice_is_over(&run))
+			break;
+		result->parents++;
+		maintain_parent(&run, lfirst(cell));
+	}
+	finish(&run, final_status(result));
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(run.context);
+}

@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * maintain.h
+ *		One run of maintenance, by the worker, by pg_cron or by hand.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DBP_MAINTAIN_H
+#define DBP_MAINTAIN_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "funcapi.h"
+
+typedef struct DbpMaintainRequest
+{
+	Oid			parent;			/* InvalidOid: every enabled policy */
+	const char *source;			/* "worker", "cron", "manual" */
+	const char *reason;			/* "schedule", "wake", "missing_partition", "request" */
+	bool		commit_each;	/* a transaction for each partition */
+	int			slice_ms;		/* stop after this long; 0: no limit */
+	bool		background;		/* errors go to the log, not to a client */
+	ReturnSetInfo *rows;		/* NULL, or where a row for each step goes */
+
+	/* for a missing partition only: what the failed insert was looking for */
+	const char *missing_schema;
+	const char *missing_table;
+	const char *missing_key;
+	const char *missing_datestyle;
+	const char *missing_timezone;
+} DbpMaintainRequest;
+
+typedef struct DbpMaintainResult
+{
+	int			parents;		/* looked at */
+	int			created;		/* partitions made */
+	int			failed;			/* parents with an error */
+	bool		more;			/* the slice ended before the work did */
+	TimestampTz next_due;		/* when there will be something to do */
+} DbpMaintainResult;
+
+/*
+ * Runs maintenance and records it in dbperf.job_runs.
+ *
+ * The caller is in a transaction with SPI connected, non-atomic when
+ * commit_each is set; then "running" is committed before anything is done.
+ * What goes wrong with one parent is recorded and does not stop the others.
+ * Raises query_canceled, and errors of the bookkeeping itself.
+ */
+extern void dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result);
+
+#endif							/* DBP_MAINTAIN_H */

@@ -1,0 +1,129 @@
+--
+-- Tables of the extension
+--
+
+CREATE TABLE dbperf.policy (
+    parent             regclass  PRIMARY KEY,
+    partition_interval interval,
+    partition_step     bigint,
+    epoch_unit         text,
+    premake            integer   NOT NULL DEFAULT 2,
+    anchor             timestamp without time zone,
+    anchor_key         bigint,
+    time_zone          text      NOT NULL DEFAULT 'UTC',
+    naming_pattern     text      NOT NULL DEFAULT '{table}_{from}',
+    tablespace         name,
+    enabled            boolean   NOT NULL DEFAULT true,
+    run_order          integer   NOT NULL DEFAULT 100,
+    lock_budget        interval  NOT NULL DEFAULT '200 ms',
+    sanity_window      interval,
+    sanity_step        bigint
+);
+COMMENT ON TABLE dbperf.policy IS 'How the partitions of each managed table are to be; every row is validated when it is written';
+COMMENT ON COLUMN dbperf.policy.parent IS 'the partitioned table';
+COMMENT ON COLUMN dbperf.policy.partition_interval IS 'length of a partition, for keys that are times; months and days are calendar units of time_zone, hours and less are exact';
+COMMENT ON COLUMN dbperf.policy.partition_step IS 'length of a partition, for integer keys that are plain numbers';
+COMMENT ON COLUMN dbperf.policy.epoch_unit IS 'what an integer key counts since 1970-01-01 UTC: seconds, milliseconds or microseconds; NULL: plain numbers';
+COMMENT ON COLUMN dbperf.policy.premake IS 'number of partitions kept ready beyond the current one';
+COMMENT ON COLUMN dbperf.policy.anchor IS 'one bound of the grid, as wall clock time in time_zone; all others lie whole intervals away';
+COMMENT ON COLUMN dbperf.policy.anchor_key IS 'one bound of the grid, for plain numbers';
+COMMENT ON COLUMN dbperf.policy.time_zone IS 'IANA time zone in which days and months begin';
+COMMENT ON COLUMN dbperf.policy.naming_pattern IS 'names of new partitions: {table}, {from}, {to}, {from:FORMAT} and {to:FORMAT} with a FORMAT of to_char()';
+COMMENT ON COLUMN dbperf.policy.tablespace IS 'tablespace of new partitions; NULL: as the parent says';
+COMMENT ON COLUMN dbperf.policy.enabled IS 'whether maintenance looks at this table';
+COMMENT ON COLUMN dbperf.policy.run_order IS 'lower numbers are maintained first';
+COMMENT ON COLUMN dbperf.policy.lock_budget IS 'how long one try may poll for its locks, and the longest wait that maintenance may cause';
+COMMENT ON COLUMN dbperf.policy.sanity_window IS 'an insert that found no partition has one made if its key lies this close to now';
+COMMENT ON COLUMN dbperf.policy.sanity_step IS 'the same for plain numbers, around the highest partition with rows';
+
+-- What the last run knew of each policy; made anew when it is lost.
+CREATE TABLE dbperf.policy_state (
+    parent        regclass PRIMARY KEY,
+    last_run_at   timestamptz,
+    last_error    text,
+    last_error_at timestamptz,
+    failures      integer NOT NULL DEFAULT 0,
+    next_try_at   timestamptz
+);
+COMMENT ON TABLE dbperf.policy_state IS 'When each managed table was last looked at, and what went wrong';
+
+CREATE SEQUENCE dbperf.job_runs_run_id_seq;
+CREATE TABLE dbperf.job_runs (
+    run_id             bigint PRIMARY KEY DEFAULT nextval('dbperf.job_runs_run_id_seq'),
+    job                text NOT NULL DEFAULT 'maintenance',
+    source             text NOT NULL,
+    reason             text NOT NULL,
+    parent             text,
+    started_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at        timestamptz,
+    status             text NOT NULL DEFAULT 'running'
+        CHECK (status IN ('running', 'ok', 'partial', 'failed', 'canceled', 'crashed')),
+    parents_checked    integer NOT NULL DEFAULT 0,
+    partitions_created integer NOT NULL DEFAULT 0,
+    failures           integer NOT NULL DEFAULT 0,
+    ms_waited          numeric(14,3) NOT NULL DEFAULT 0,
+    ms_held            numeric(14,3) NOT NULL DEFAULT 0,
+    tries              integer NOT NULL DEFAULT 0,
+    error              text,
+    pid                integer,
+    backend_start      timestamptz
+);
+ALTER SEQUENCE dbperf.job_runs_run_id_seq OWNED BY dbperf.job_runs.run_id;
+CREATE INDEX job_runs_finished_at_idx ON dbperf.job_runs (finished_at);
+CREATE INDEX job_runs_running_idx ON dbperf.job_runs (run_id) WHERE status = 'running';
+COMMENT ON TABLE dbperf.job_runs IS 'One row for each run of maintenance, kept for dbperf.job_runs_retention';
+COMMENT ON COLUMN dbperf.job_runs.source IS 'worker, cron or manual';
+COMMENT ON COLUMN dbperf.job_runs.reason IS 'schedule, wake, missing_partition or request';
+COMMENT ON COLUMN dbperf.job_runs.parent IS 'the one table that the run was for; NULL: all';
+COMMENT ON COLUMN dbperf.job_runs.status IS 'running, ok, partial (some tables failed), failed, canceled, or crashed (its process ended before the run did)';
+COMMENT ON COLUMN dbperf.job_runs.ms_waited IS 'milliseconds of polling for locks, while none was held';
+COMMENT ON COLUMN dbperf.job_runs.ms_held IS 'milliseconds that locks on the tables were held';
+
+CREATE SEQUENCE dbperf.partition_events_event_id_seq;
+CREATE TABLE dbperf.partition_events (
+    event_id    bigint PRIMARY KEY DEFAULT nextval('dbperf.partition_events_event_id_seq'),
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    source      text NOT NULL,
+    actor       text NOT NULL DEFAULT session_user,
+    action      text NOT NULL,
+    parent      text,
+    partition   text,
+    lower_bound text,
+    upper_bound text,
+    ms_waited   numeric(14,3),
+    ms_held     numeric(14,3),
+    tries       integer,
+    message     text,
+    detail      jsonb,
+    seq         bigint UNIQUE,
+    prev_hash   bytea,
+    hash        bytea
+);
+ALTER SEQUENCE dbperf.partition_events_event_id_seq OWNED BY dbperf.partition_events.event_id;
+CREATE INDEX partition_events_parent_at_idx ON dbperf.partition_events (parent, at);
+COMMENT ON TABLE dbperf.partition_events IS 'Append-only audit of everything done to partitions and policies, hash-chained in the order of commit; see verify_audit()';
+COMMENT ON COLUMN dbperf.partition_events.source IS 'worker, cron or manual';
+COMMENT ON COLUMN dbperf.partition_events.actor IS 'the session user';
+COMMENT ON COLUMN dbperf.partition_events.lower_bound IS 'inclusive; times in UTC';
+COMMENT ON COLUMN dbperf.partition_events.upper_bound IS 'exclusive; times in UTC';
+COMMENT ON COLUMN dbperf.partition_events.ms_waited IS 'milliseconds of polling for locks, while none was held';
+COMMENT ON COLUMN dbperf.partition_events.ms_held IS 'milliseconds that locks were held, until just before commit';
+COMMENT ON COLUMN dbperf.partition_events.tries IS 'rounds of polling that the locks took';
+COMMENT ON COLUMN dbperf.partition_events.seq IS 'position in the chain';
+COMMENT ON COLUMN dbperf.partition_events.prev_hash IS 'hash of the event before';
+COMMENT ON COLUMN dbperf.partition_events.hash IS 'SHA-256 of prev_hash and of every other column';
+
+-- Where the chain ends: without it, the newest events could be cut off unseen.
+CREATE TABLE dbperf.audit_head (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    seq      bigint NOT NULL,
+    hash     bytea
+);
+COMMENT ON TABLE dbperf.audit_head IS 'The end of the chain of partition_events';
+
+SELECT pg_catalog.pg_extension_config_dump('dbperf.policy', '');
+SELECT pg_catalog.pg_extension_config_dump('dbperf.job_runs', '');
+SELECT pg_catalog.pg_extension_config_dump('dbperf.job_runs_run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('dbperf.partition_events', '');
+SELECT pg_catalog.pg_extension_config_dump('dbperf.partition_events_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('dbperf.audit_head', '');

@@ -1,0 +1,107 @@
+--
+-- The audit trail: partition_events is append-only and hash-chained
+--
+
+-- What is hashed must not depend on settings, nor on OIDs, which a restore changes.
+CREATE FUNCTION dbperf.event_hash(prev bytea, e dbperf.partition_events)
+RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sha256(coalesce(prev, ''::bytea) || convert_to(jsonb_build_array(
+        e.seq, e.event_id, (extract(epoch FROM e.at) * 1000000)::bigint, e.source, e.actor, e.action,
+        e.parent, e.partition, e.lower_bound, e.upper_bound,
+        e.ms_waited, e.ms_held, e.tries, e.message, e.detail)::text, 'UTF8'))
+$$;
+COMMENT ON FUNCTION dbperf.event_hash(bytea, dbperf.partition_events) IS 'The hash that an event must have after one with hash prev';
+
+-- Runs at the end of each transaction that wrote events, so that the chain follows the order of
+-- commit, and so that a long transaction keeps nobody else from writing events until then.
+CREATE FUNCTION dbperf.chain_event()
+RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    head dbperf.audit_head;
+    e    dbperf.partition_events;
+BEGIN
+    INSERT INTO dbperf.audit_head (seq) VALUES (0) ON CONFLICT DO NOTHING;
+    SELECT * INTO STRICT head FROM dbperf.audit_head FOR UPDATE;
+    SELECT * INTO STRICT e FROM dbperf.partition_events WHERE event_id = NEW.event_id;
+    e.seq := head.seq + 1;
+    e.prev_hash := head.hash;
+    e.hash := dbperf.event_hash(e.prev_hash, e);
+    UPDATE dbperf.partition_events
+        SET seq = e.seq, prev_hash = e.prev_hash, hash = e.hash
+        WHERE event_id = e.event_id;
+    UPDATE dbperf.audit_head SET seq = e.seq, hash = e.hash;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION dbperf.chain_event() IS 'Trigger: puts a new event at the end of the chain';
+
+CREATE CONSTRAINT TRIGGER chain_event AFTER INSERT ON dbperf.partition_events
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.seq IS NULL) EXECUTE FUNCTION dbperf.chain_event();
+
+CREATE FUNCTION dbperf.refuse_change()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'dbperf.% is append-only', TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state',
+              HINT = 'Events are the audit trail of partitions; they are never changed.';
+END
+$$;
+COMMENT ON FUNCTION dbperf.refuse_change() IS 'Trigger: nothing in the audit trail is changed or removed';
+
+CREATE TRIGGER refuse_update BEFORE UPDATE ON dbperf.partition_events
+    FOR EACH ROW WHEN (OLD.seq IS NOT NULL) EXECUTE FUNCTION dbperf.refuse_change();
+CREATE TRIGGER refuse_delete BEFORE DELETE ON dbperf.partition_events
+    FOR EACH ROW EXECUTE FUNCTION dbperf.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON dbperf.partition_events
+    FOR EACH STATEMENT EXECUTE FUNCTION dbperf.refuse_change();
+
+CREATE FUNCTION dbperf.verify_audit(OUT ok boolean, OUT events bigint, OUT broken_event bigint, OUT reason text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    e         dbperf.partition_events;
+    last_seq  bigint := 0;
+    last_hash bytea;
+    head      dbperf.audit_head;
+BEGIN
+    ok := true;
+    events := 0;
+    FOR e IN SELECT * FROM dbperf.partition_events ORDER BY seq NULLS LAST, event_id LOOP
+        events := events + 1;
+        reason := CASE
+            WHEN e.seq IS NULL THEN 'event was never chained'
+            WHEN e.seq <> last_seq + 1 THEN format('%s event(s) before it are missing', e.seq - last_seq - 1)
+            WHEN e.prev_hash IS DISTINCT FROM last_hash THEN 'event does not follow from the one before'
+            WHEN e.hash IS DISTINCT FROM dbperf.event_hash(e.prev_hash, e) THEN 'event was changed'
+        END;
+        IF reason IS NOT NULL THEN
+            ok := false;
+            broken_event := e.event_id;
+            RETURN;
+        END IF;
+        last_seq := e.seq;
+        last_hash := e.hash;
+    END LOOP;
+    SELECT * INTO head FROM dbperf.audit_head;
+    IF coalesce(head.seq, 0) <> last_seq OR head.hash IS DISTINCT FROM last_hash THEN
+        ok := false;
+        broken_event := (SELECT max(p.event_id) FROM dbperf.partition_events p WHERE p.seq = last_seq);
+        reason := CASE
+            WHEN head.seq > last_seq THEN format('%s event(s) after it are missing', head.seq - last_seq)
+            ELSE 'the end of the chain (dbperf.audit_head) was changed'
+        END;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbperf.verify_audit() IS 'Checks the hash chain of partition_events; names the first event where it breaks, and why';

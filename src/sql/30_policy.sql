@@ -1,0 +1,478 @@
+--
+-- Policies: validation, manage(), alter_policy(), unmanage()
+--
+
+-- What a policy needs to know of a table's partition key; says no with a reason.
+CREATE FUNCTION dbperf.partition_key(parent regclass, OUT column_name name, OUT key_type regtype)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    c pg_class;
+    t pg_partitioned_table;
+BEGIN
+    SELECT * INTO c FROM pg_class WHERE oid = partition_key.parent;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'relation with OID % does not exist', partition_key.parent::oid USING ERRCODE = 'undefined_table';
+    END IF;
+    IF c.relkind <> 'p' THEN
+        RAISE EXCEPTION '"%" is not a partitioned table', c.relname
+            USING ERRCODE = 'wrong_object_type',
+                  HINT = 'A policy belongs to a table made with PARTITION BY RANGE.';
+    END IF;
+    IF c.relpersistence = 't' THEN
+        RAISE EXCEPTION 'temporary table "%" cannot be managed', c.relname
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Other sessions, such as the worker''s, cannot see it.';
+    END IF;
+    SELECT * INTO STRICT t FROM pg_partitioned_table WHERE partrelid = c.oid;
+    IF t.partstrat <> 'r' THEN
+        RAISE EXCEPTION 'table "%" is not partitioned by RANGE', c.relname
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Only tables with PARTITION BY RANGE can be managed.';
+    END IF;
+    IF t.partnatts <> 1 OR t.partexprs IS NOT NULL THEN
+        RAISE EXCEPTION 'partition key of table "%" is not one plain column', c.relname
+            USING ERRCODE = 'feature_not_supported',
+                  DETAIL = format('It is %s.', pg_get_partkeydef(c.oid)),
+                  HINT = 'Only tables with PARTITION BY RANGE on one column can be managed.';
+    END IF;
+    SELECT a.attname, a.atttypid INTO STRICT column_name, key_type
+        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = t.partattrs[0];
+    IF key_type NOT IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype, 'integer'::regtype, 'bigint'::regtype) THEN
+        RAISE EXCEPTION 'partition key "%" of table "%" is of type %', column_name, c.relname, key_type
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Keys of type timestamptz, timestamp, date, integer and bigint can be managed.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_opclass o WHERE o.oid = t.partclass[0] AND o.opcdefault AND o.oid < 16384) THEN
+        RAISE EXCEPTION 'partition key "%" of table "%" has an operator class of its own', column_name, c.relname
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Only keys in the default order of their type can be managed.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbperf.partition_key(regclass) IS 'The partition key of a table that can be managed; an error says why another cannot';
+
+CREATE FUNCTION dbperf.check_naming_pattern(pattern text)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rest text := regexp_replace(pattern, '\{(table|(from|to)(:[^{}]+)?)\}', '', 'g');
+BEGIN
+    IF rest ~ '[{}]' THEN
+        RAISE EXCEPTION 'naming pattern "%" has braces that are not understood', pattern
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use {table}, {from}, {to}, {from:FORMAT} and {to:FORMAT}, with a FORMAT of to_char().';
+    END IF;
+    IF pattern !~ '\{(from|to)(:[^{}]+)?\}' THEN
+        RAISE EXCEPTION 'naming pattern "%" would give every partition the same name', pattern
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Use {from} or {to} in it.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbperf.check_naming_pattern(text) IS 'Raises an error unless new partitions can be named by this pattern';
+
+-- An interval that a grid can be made of: forwards in all its parts, whole seconds, and for dates
+-- whole days.
+CREATE FUNCTION dbperf.check_interval(len interval, key_type regtype)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    months  integer := extract(year FROM len) * 12 + extract(month FROM len);
+    days    integer := extract(day FROM len);
+    seconds numeric := extract(epoch FROM len - make_interval(months => months, days => days));
+BEGIN
+    IF months < 0 OR days < 0 OR seconds < 0 OR len < interval '1 second' THEN
+        RAISE EXCEPTION 'partition interval must be at least one second, not "%"', len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF seconds <> trunc(seconds) THEN
+        RAISE EXCEPTION 'partition interval must be whole seconds, not "%"', len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF len > interval '1000 years' THEN
+        RAISE EXCEPTION 'partition interval must be at most 1000 years, not "%"', len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF key_type = 'date'::regtype AND seconds <> 0 THEN
+        RAISE EXCEPTION 'partition interval of a date must be whole days, not "%"', len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbperf.check_interval(interval, regtype) IS 'Raises an error unless this can be the length of partitions';
+
+-- Every row of dbperf.policy passes here, whoever writes it: manage(), a restore, or an UPDATE.
+CREATE FUNCTION dbperf.check_policy()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key     record;
+    is_time boolean;
+    owner   oid;
+    parent  regclass := CASE WHEN TG_OP = 'DELETE' THEN OLD.parent ELSE NEW.parent END;
+BEGIN
+    SELECT relowner INTO owner FROM pg_class WHERE oid = parent;
+    IF FOUND AND NOT pg_has_role(owner, 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of table %', parent USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    IF TG_OP = 'UPDATE' AND OLD.parent <> NEW.parent THEN
+        RAISE EXCEPTION 'a policy cannot be moved to another table'
+            USING ERRCODE = 'feature_not_supported', HINT = 'Use dbperf.unmanage() and dbperf.manage().';
+    END IF;
+
+    key := dbperf.partition_key(parent);
+    IF NEW.epoch_unit IS NOT NULL THEN
+        NEW.epoch_unit := CASE lower(NEW.epoch_unit)
+            WHEN 's' THEN 'seconds' WHEN 'ms' THEN 'milliseconds' WHEN 'us' THEN 'microseconds'
+            ELSE lower(NEW.epoch_unit) END;
+        IF NEW.epoch_unit NOT IN ('seconds', 'milliseconds', 'microseconds') THEN
+            RAISE EXCEPTION 'epoch unit "%" is not recognized', NEW.epoch_unit
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Use seconds, milliseconds or microseconds.';
+        END IF;
+        IF key.key_type NOT IN ('integer'::regtype, 'bigint'::regtype)
+            OR (key.key_type = 'integer'::regtype AND NEW.epoch_unit <> 'seconds') THEN
+            RAISE EXCEPTION 'a key of type % cannot count % since 1970', key.key_type, NEW.epoch_unit
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'An epoch unit goes with bigint, or seconds with integer.';
+        END IF;
+    END IF;
+    is_time := key.key_type NOT IN ('integer'::regtype, 'bigint'::regtype) OR NEW.epoch_unit IS NOT NULL;
+
+    IF is_time THEN
+        IF NEW.partition_interval IS NULL THEN
+            RAISE EXCEPTION 'table % needs a partition interval', parent
+                USING ERRCODE = 'null_value_not_allowed', HINT = 'Give one such as ''1 month'' or ''1 day''.';
+        END IF;
+        IF num_nonnulls(NEW.partition_step, NEW.anchor_key, NEW.sanity_step) > 0 THEN
+            RAISE EXCEPTION 'partition_step, anchor_key and sanity_step are for keys that are plain numbers'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        PERFORM dbperf.check_interval(NEW.partition_interval, key.key_type);
+        -- weeks begin on Mondays
+        NEW.anchor := coalesce(NEW.anchor, CASE
+            WHEN extract(day FROM NEW.partition_interval)::integer % 7 = 0 AND extract(day FROM NEW.partition_interval) > 0
+            THEN timestamp '2000-01-03' ELSE '2000-01-01' END);
+        NEW.sanity_window := coalesce(NEW.sanity_window, interval '1 year');
+        IF NOT isfinite(NEW.anchor) OR NEW.anchor < '1500-01-01' OR NEW.anchor > '3000-01-01' THEN
+            RAISE EXCEPTION 'anchor must be a time between the years 1500 and 3000, not "%"', NEW.anchor
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        IF NEW.anchor <> date_trunc('second', NEW.anchor)
+            OR (key.key_type = 'date'::regtype AND NEW.anchor <> date_trunc('day', NEW.anchor)) THEN
+            RAISE EXCEPTION 'anchor must be a whole second, and for dates a whole day, not "%"', NEW.anchor
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        IF NEW.sanity_window < '0' THEN
+            RAISE EXCEPTION 'sanity window must not be negative' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    ELSE
+        IF NEW.partition_step IS NULL THEN
+            RAISE EXCEPTION 'table % needs a partition step', parent
+                USING ERRCODE = 'null_value_not_allowed',
+                      HINT = 'Give a number of keys such as 1000000, or an epoch_unit if the key counts time.';
+        END IF;
+        IF num_nonnulls(NEW.partition_interval, NEW.anchor, NEW.sanity_window) > 0 THEN
+            RAISE EXCEPTION 'partition_interval, anchor and sanity_window are for keys that are times'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an epoch_unit if the key counts time.';
+        END IF;
+        NEW.anchor_key := coalesce(NEW.anchor_key, 0);
+        IF NEW.partition_step < 1 OR (key.key_type = 'integer'::regtype AND NEW.partition_step > 2147483647) THEN
+            RAISE EXCEPTION 'partition step must be positive and fit type %, not %', key.key_type, NEW.partition_step
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        NEW.sanity_step := coalesce(NEW.sanity_step,
+            least(10 * (NEW.premake + 1) * NEW.partition_step::numeric, 9223372036854775807)::bigint);
+        IF NEW.sanity_step < 0 THEN
+            RAISE EXCEPTION 'sanity step must not be negative' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END IF;
+
+    IF NEW.premake IS NULL OR NEW.premake NOT BETWEEN 0 AND 1000 THEN
+        RAISE EXCEPTION 'premake must be between 0 and 1000, not %', NEW.premake USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NEW.lock_budget IS NULL OR NEW.lock_budget NOT BETWEEN '1 ms' AND '1 minute' THEN
+        RAISE EXCEPTION 'lock budget must be between 1 ms and 1 minute, not %', NEW.lock_budget USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- pg_timezone_names is slow: ask it only when there is something to ask
+    IF NEW.time_zone IS DISTINCT FROM 'UTC' AND (TG_OP = 'INSERT' OR NEW.time_zone IS DISTINCT FROM OLD.time_zone)
+        AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
+        RAISE EXCEPTION 'time zone "%" is not recognized', NEW.time_zone
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use an IANA name such as "America/New_York" (see pg_timezone_names).';
+    END IF;
+    PERFORM dbperf.check_naming_pattern(NEW.naming_pattern);
+    IF NEW.tablespace IS NOT NULL AND
+        NOT EXISTS (SELECT FROM pg_tablespace t WHERE t.spcname = NEW.tablespace AND t.spcname <> 'pg_global') THEN
+        RAISE EXCEPTION 'tablespace "%" does not exist, or cannot hold tables', NEW.tablespace USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION dbperf.check_policy() IS 'Trigger: validates a policy and fills in its defaults';
+
+CREATE TRIGGER check_policy BEFORE INSERT OR UPDATE OR DELETE ON dbperf.policy
+    FOR EACH ROW EXECUTE FUNCTION dbperf.check_policy();
+
+CREATE FUNCTION dbperf.note_policy_change()
+RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p dbperf.policy := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+    n text := (SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p.parent);
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW IS NOT DISTINCT FROM OLD THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM dbperf.policy_state WHERE parent = p.parent;
+    ELSE
+        -- what failed before may be mended now: no more waiting
+        UPDATE dbperf.policy_state SET next_try_at = NULL WHERE parent = p.parent;
+    END IF;
+    INSERT INTO dbperf.partition_events (source, action, parent, detail)
+        VALUES ('manual', CASE TG_OP WHEN 'INSERT' THEN 'manage' WHEN 'UPDATE' THEN 'alter_policy' ELSE 'unmanage' END,
+                coalesce(n, p.parent::oid::text), to_jsonb(p) - 'parent');
+    PERFORM dbperf.wake();
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION dbperf.note_policy_change() IS 'Trigger: writes policy changes to the audit trail and wakes the worker';
+
+CREATE TRIGGER note_policy_change AFTER INSERT OR UPDATE OR DELETE ON dbperf.policy
+    FOR EACH ROW EXECUTE FUNCTION dbperf.note_policy_change();
+
+-- The policy of a table that is dropped goes with it.
+CREATE FUNCTION dbperf.forget_dropped()
+RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM dbperf.policy p
+        USING pg_event_trigger_dropped_objects() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = p.parent;
+END
+$$;
+COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes the policies of dropped tables';
+
+CREATE EVENT TRIGGER dbperf_forget_dropped ON sql_drop
+    WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
+    EXECUTE FUNCTION dbperf.forget_dropped();
+
+-- Length, grid and time zone of the partitions that are there, to go on in the same way from where
+-- the last one ends. NULL where there is none with two bounds.
+CREATE FUNCTION dbperf.infer_policy(parent regclass, OUT partition_interval interval, OUT partition_step bigint,
+                                    OUT anchor timestamp, OUT anchor_key bigint, OUT time_zone text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key      record := dbperf.partition_key(parent);
+    lo       text;
+    up       text;
+    zone     text;
+    lower_at timestamp;
+    upper_at timestamp;
+BEGIN
+    SELECT b.lower_bound, b.upper_bound INTO lo, up FROM dbperf.partition_bounds(parent) b
+        WHERE NOT b.is_default AND b.lower_bound <> 'MINVALUE' AND b.upper_bound <> 'MAXVALUE' AND NOT b.detach_pending
+        ORDER BY b.ord DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF key.key_type IN ('integer'::regtype, 'bigint'::regtype) THEN
+        anchor_key := up::bigint;
+        partition_step := up::bigint - lo::bigint;
+        RETURN;
+    END IF;
+    -- the zone in which both bounds are midnights, if there is one
+    FOREACH zone IN ARRAY ARRAY['UTC', current_setting('TimeZone')] LOOP
+        IF key.key_type = 'timestamptz'::regtype THEN
+            lower_at := lo::timestamptz AT TIME ZONE zone;
+            upper_at := up::timestamptz AT TIME ZONE zone;
+        ELSE
+            lower_at := lo::timestamp;
+            upper_at := up::timestamp;
+        END IF;
+        IF anchor IS NULL OR (lower_at = date_trunc('day', lower_at) AND upper_at = date_trunc('day', upper_at)) THEN
+            anchor := upper_at;
+            time_zone := zone;
+            partition_interval := CASE
+                WHEN lower_at + make_interval(months => m) = upper_at THEN make_interval(months => m)
+                WHEN (upper_at - lower_at) = date_trunc('day', upper_at - lower_at) THEN make_interval(days => extract(day FROM upper_at - lower_at)::integer)
+                ELSE upper_at - lower_at END
+                FROM (SELECT (extract(year FROM age(upper_at, lower_at)) * 12 + extract(month FROM age(upper_at, lower_at)))::integer) AS a (m);
+            EXIT WHEN lower_at = date_trunc('day', lower_at) AND upper_at = date_trunc('day', upper_at);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbperf.infer_policy(regclass) IS 'Interval, anchor and time zone that would carry on the partitions that a table has';
+
+CREATE FUNCTION dbperf.alter_policy(
+    parent regclass, partition_interval text DEFAULT NULL, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
+    time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
+    tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    p       dbperf.policy;
+    is_time boolean;
+BEGIN
+    SELECT * INTO p FROM dbperf.policy q WHERE q.parent = alter_policy.parent FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table % has no partition policy', parent
+            USING ERRCODE = 'undefined_object', HINT = 'Use dbperf.manage() to give it one.';
+    END IF;
+    IF epoch_unit IS NOT NULL THEN
+        RAISE EXCEPTION 'the epoch unit of a policy cannot be changed'
+            USING ERRCODE = 'feature_not_supported', HINT = 'Use dbperf.unmanage() and dbperf.manage().';
+    END IF;
+    is_time := p.partition_interval IS NOT NULL;
+    UPDATE dbperf.policy q SET
+        partition_interval = CASE WHEN is_time THEN coalesce(alter_policy.partition_interval::interval, p.partition_interval) END,
+        partition_step = CASE WHEN NOT is_time THEN coalesce(alter_policy.partition_interval::bigint, p.partition_step) END,
+        premake = coalesce(alter_policy.premake, p.premake),
+        anchor = CASE WHEN is_time THEN coalesce(alter_policy.anchor::timestamp, p.anchor) END,
+        anchor_key = CASE WHEN NOT is_time THEN coalesce(alter_policy.anchor::bigint, p.anchor_key) END,
+        time_zone = coalesce(alter_policy.time_zone, p.time_zone),
+        naming_pattern = coalesce(alter_policy.naming_pattern, p.naming_pattern),
+        tablespace = CASE WHEN alter_policy.tablespace = '' THEN NULL ELSE coalesce(alter_policy.tablespace, p.tablespace) END,
+        enabled = coalesce(alter_policy.enabled, p.enabled),
+        run_order = coalesce(alter_policy.run_order, p.run_order),
+        lock_budget = coalesce(alter_policy.lock_budget, p.lock_budget),
+        sanity_window = CASE WHEN is_time THEN coalesce(alter_policy.sanity_window::interval, p.sanity_window) END,
+        sanity_step = CASE WHEN NOT is_time THEN coalesce(alter_policy.sanity_window::bigint, p.sanity_step) END
+    WHERE q.parent = alter_policy.parent;
+END
+$$;
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'Changes the given settings of a policy; NULL leaves one as it is, tablespace '''' goes back to the parent''s';
+
+CREATE FUNCTION dbperf.manage(
+    parent regclass, partition_interval text DEFAULT NULL, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
+    time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
+    tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key      record;
+    found_as record;
+    is_time  boolean;
+    named    text;
+BEGIN
+    IF parent IS NULL THEN
+        RAISE EXCEPTION 'parent table must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF EXISTS (SELECT FROM dbperf.policy q WHERE q.parent = manage.parent) THEN
+        RAISE NOTICE 'table % is managed already: the given settings are changed', parent;
+        PERFORM dbperf.alter_policy(parent, partition_interval, premake, anchor, time_zone, NULL, naming_pattern,
+                                    tablespace, enabled, run_order, lock_budget, sanity_window);
+    ELSE
+        key := dbperf.partition_key(parent);
+        found_as := dbperf.infer_policy(parent);
+        named := (SELECT relname FROM pg_class WHERE oid = parent);
+        is_time := key.key_type NOT IN ('integer'::regtype, 'bigint'::regtype) OR epoch_unit IS NOT NULL;
+        -- our own two tables have a customary length; any other is as its partitions are
+        partition_interval := coalesce(partition_interval,
+            CASE WHEN is_time THEN found_as.partition_interval::text ELSE found_as.partition_step::text END,
+            CASE WHEN is_time THEN CASE named WHEN 'market_data' THEN '1 month' WHEN 'alert_logs' THEN '3 months' END END);
+        INSERT INTO dbperf.policy (parent, partition_interval, partition_step, epoch_unit, premake, anchor, anchor_key,
+            time_zone, naming_pattern, tablespace, enabled, run_order, lock_budget, sanity_window, sanity_step)
+        VALUES (parent,
+            CASE WHEN is_time THEN partition_interval::interval END,
+            CASE WHEN NOT is_time THEN partition_interval::bigint END,
+            epoch_unit,
+            coalesce(premake, CASE named WHEN 'alert_logs' THEN 1 ELSE 2 END),
+            CASE WHEN is_time THEN coalesce(anchor::timestamp,
+                CASE WHEN coalesce(time_zone, found_as.time_zone) = found_as.time_zone THEN found_as.anchor END) END,
+            CASE WHEN NOT is_time THEN coalesce(anchor::bigint, found_as.anchor_key) END,
+            coalesce(time_zone, found_as.time_zone, 'UTC'),
+            coalesce(naming_pattern, '{table}_{from}'),
+            nullif(tablespace, ''),
+            coalesce(enabled, true),
+            coalesce(run_order, 100),
+            coalesce(lock_budget, '200 ms'),
+            CASE WHEN is_time THEN sanity_window::interval END,
+            CASE WHEN NOT is_time THEN sanity_window::bigint END);
+    END IF;
+    IF (SELECT q.enabled FROM dbperf.policy q WHERE q.parent = manage.parent) THEN
+        PERFORM dbperf.run_maintenance(parent);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbperf.manage(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'Puts a range-partitioned table under management: its partitions are made ahead of time from now on';
+
+-- The same for those who give an interval or a number as such.
+CREATE FUNCTION dbperf.manage(
+    parent regclass, partition_interval interval, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
+    time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
+    tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
+COMMENT ON FUNCTION dbperf.manage(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'manage() with a partition interval of type interval';
+
+CREATE FUNCTION dbperf.manage(
+    parent regclass, partition_interval bigint, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
+    time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
+    tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
+COMMENT ON FUNCTION dbperf.manage(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'manage() with a number of keys as partition interval';
+
+CREATE FUNCTION dbperf.alter_policy(
+    parent regclass, partition_interval interval, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
+    time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
+    tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'alter_policy() with a partition interval of type interval';
+
+CREATE FUNCTION dbperf.alter_policy(
+    parent regclass, partition_interval bigint, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
+    time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
+    tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+RETURNS void LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'alter_policy() with a number of keys as partition interval';
+
+CREATE FUNCTION dbperf.unmanage(parent regclass)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM dbperf.policy q WHERE q.parent = unmanage.parent;
+    IF NOT FOUND THEN
+        RAISE NOTICE 'table % is not managed', parent;
+    END IF;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION dbperf.unmanage(regclass) IS 'Ends the management of a table; all its partitions stay as they are';
