@@ -119,11 +119,30 @@ still_uncovered(const DbpParts *parts, const DbpRange *range)
 }
 
 /*
+ * A large default partition must have been seen to hold nothing of the range
+ * before it is locked.
+ */
+static void
+require_guard(Oid defpart, const DbpRange *range, bool *guarded)
+{
+	bool		validated;
+
+	*guarded = OidIsValid(defpart) && dbp_default_is_guarded(defpart, range, &validated);
+	if (dbp_default_is_large(defpart) && !(*guarded && validated))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("default partition \"%s\" is too large to be read while it is locked",
+						get_rel_name(defpart)),
+				 errdetail("PostgreSQL has to see that none of its rows belongs into the new partition."),
+				 errhint("CALL dbperf.maintain() or dbperf.backfill(), or the background worker, "
+						 "which read it beforehand without a lock that stops anybody.")));
+}
+
+/*
  * Make a partition for a range that nothing covers, in the current
  * (sub)transaction, and record it.  Returns the new table, or InvalidOid when
- * the parent changed, or
- * somebody covered a part of the range, while the locks were waited for:
- * then there is something else to do, or nothing.  SPI must be connected, and
+ * the parent changed, or somebody covered a part of the range, while the locks
+ * were waited for: then there is something else to do, or nothing.  SPI must be connected, and
  * the caller has checked that the user may do this.
  */
 Oid
@@ -135,6 +154,7 @@ dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char 
 	instr_time	locked;
 	char	   *name;
 	Oid			child;
+	bool		guarded;
 	DbpEvent	event = {0};
 
 	memset(cost, 0, sizeof(DbpCost));
@@ -148,9 +168,12 @@ dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char 
 	dbp_parts_read(policy->parent, policy->keytype, &parts);
 	if (parts.defpart != defpart || !still_uncovered(&parts, range))
 		return InvalidOid;
+	require_guard(defpart, range, &guarded);
 
 	name = dbp_partition_name(policy, range);
 	child = create_as_owner(policy, range, &parts, name);
+	if (guarded)
+		dbp_default_unguard(defpart, policy, range, cost);
 
 	cost->ms_held = dbp_ms_since(&locked);
 	event.source = source;

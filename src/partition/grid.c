@@ -307,6 +307,22 @@ dbp_key_parse(const DbpPolicy *policy, const char *str)
 	return key_from_datum(type, value);
 }
 
+/*
+ * The same for a key that a partition is to hold: no infinities.
+ */
+int64
+dbp_key_parse_finite(const DbpPolicy *policy, const char *str)
+{
+	int64		key = dbp_key_parse(policy, str);
+
+	if (policy->by_time && (key == DBP_KEY_MIN || key == DBP_KEY_MAX))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("partition key must be finite"),
+				 errdetail("\"%s\" lies in no partition of limited length.", str)));
+	return key;
+}
+
 static char *
 key_out(Oid keytype, int64 key)
 {

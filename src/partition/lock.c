@@ -184,14 +184,12 @@ describe_holders(const LockRequest *request)
 }
 
 /*
- * Take every lock that ATTACH of a new partition will need.  Adds to *cost
- * what that took; raises lock_not_available when it could not be done within
- * the policy's budget.
+ * Take all locks.  Adds to *cost what that took; raises lock_not_available
+ * when it could not be done within the policy's budget.
  */
-void
-dbp_lock_for_attach(const DbpPolicy *policy, Oid defpart, DbpCost *cost)
+static void
+take_all(const DbpPolicy *policy, List *requests, DbpCost *cost)
 {
-	List	   *requests = requests_for_attach(policy->parent, defpart);
 	LockRequest *missing = NULL;
 	instr_time	start;
 	long		pause = FIRST_PAUSE_MS;
@@ -225,6 +223,24 @@ dbp_lock_for_attach(const DbpPolicy *policy, Oid defpart, DbpCost *cost)
 			 errdetail("A conflicting lock is held by %s.", describe_holders(missing)),
 			 errhint("It is tried again later; nobody was kept waiting. A transaction that stays "
 					 "open, or other maintenance, may stand in the way.")));
+}
+
+/*
+ * Take every lock that ATTACH of a new partition will need.
+ */
+void
+dbp_lock_for_attach(const DbpPolicy *policy, Oid defpart, DbpCost *cost)
+{
+	take_all(policy, requests_for_attach(policy->parent, defpart), cost);
+}
+
+/*
+ * Take one lock, in the same way.
+ */
+void
+dbp_lock_relation(const DbpPolicy *policy, Oid relid, LOCKMODE mode, DbpCost *cost)
+{
+	take_all(policy, add_request(NIL, relid, mode), cost);
 }
 
 /* Milliseconds since a moment */

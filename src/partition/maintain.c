@@ -39,6 +39,9 @@
 /* In one transaction no more, for the sake of the lock table */
 #define MAX_STEPS_AT_ONCE 500
 
+/* How often a long run by hand says how far it is */
+#define PROGRESS_EVERY 100
+
 /* A plan that others keep changing under us is made anew this often */
 #define MAX_PLANS 5
 
@@ -107,16 +110,11 @@ typedef struct DbpWork
 	DbpRun	   *run;
 	DbpPolicy  *policy;
 	List	   *missing;		/* of DbpRange, to be made */
+	Oid			defpart;		/* default partition that must be guarded, or InvalidOid */
 	DbpRange   *range;			/* the one in work */
 	DbpCost		cost;
 	Oid			created;
 } DbpWork;
-
-static bool
-is_missing_request(const DbpRun *run)
-{
-	return run->request->missing_table != NULL;
-}
 
 /*
  * The ranges to make for an insert that found no partition: the one that its
@@ -150,10 +148,24 @@ plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 	return NIL;
 }
 
+static List *
+plan_backfill(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
+{
+	int64		from = dbp_key_parse_finite(policy, run->request->from_at);
+	int64		to = dbp_key_parse_finite(policy, run->request->to_at);
+
+	if (from >= to)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the end of the range must lie after its start")));
+	return dbp_missing_cells(policy, parts, from, to);
+}
+
 static void
 plan(void *arg)
 {
 	DbpWork    *work = arg;
+	const DbpMaintainRequest *request = work->run->request;
 	DbpParts	parts;
 
 	if (work->policy->tz == NULL)
@@ -161,9 +173,16 @@ plan(void *arg)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" is not recognized", work->policy->time_zone)));
 	dbp_parts_read(work->policy->parent, work->policy->keytype, &parts);
-	work->missing = is_missing_request(work->run) && work->run->request->missing_key != NULL
-		? plan_for_key(work->run, work->policy, &parts)
-		: dbp_missing_ahead(work->policy, &parts);
+	if (request->from_at != NULL)
+		work->missing = plan_backfill(work->run, work->policy, &parts);
+	else if (request->missing_key != NULL)
+		work->missing = plan_for_key(work->run, work->policy, &parts);
+	else
+		work->missing = dbp_missing_ahead(work->policy, &parts);
+	if (OidIsValid(parts.defpart))
+		dbp_default_sweep(parts.defpart, work->policy, work->missing);
+	if (request->commit_each && dbp_default_is_large(parts.defpart))
+		work->defpart = parts.defpart;
 }
 
 static void
@@ -173,6 +192,30 @@ make(void *arg)
 
 	work->created = dbp_partition_create(work->policy, work->range, work->run->request->source,
 										 &work->cost);
+}
+
+static void
+guard(void *arg)
+{
+	DbpWork    *work = arg;
+
+	dbp_default_guard(work->defpart, work->policy, work->range, &work->cost);
+}
+
+static void
+validate_guard(void *arg)
+{
+	DbpWork    *work = arg;
+
+	dbp_default_validate(work->defpart, work->policy, work->range, &work->cost);
+}
+
+static void
+unguard(void *arg)
+{
+	DbpWork    *work = arg;
+
+	dbp_default_unguard(work->defpart, work->policy, work->range, &work->cost);
 }
 
 static void
@@ -269,11 +312,11 @@ handle_error(DbpWork *work, ErrorData *error)
 {
 	DbpRun	   *run = work->run;
 
-	if (ends_run(error))
+	if (ends_run(error) || run->request->from_at != NULL)
 	{
 		run->error = pstrdup(error->message);
 		if (run->request->commit_each)
-			finish(run, "canceled");
+			finish(run, ends_run(error) ? "canceled" : "failed");
 		ReThrowError(error);
 	}
 	run->result->failed++;
@@ -298,6 +341,32 @@ add_cost(DbpRun *run, const DbpCost *cost)
 	run->total.tries += cost->tries;
 }
 
+/*
+ * Make sure, in transactions of their own, that the default partition holds
+ * nothing of the range.  Returns the error that stood against it.
+ */
+static ErrorData *
+prepare_default(DbpWork *work)
+{
+	ErrorData  *error = NULL;
+	bool		validated;
+
+	if (!OidIsValid(work->defpart))
+		return NULL;
+	if (!dbp_default_is_guarded(work->defpart, work->range, &validated))
+		error = guarded(guard, work);
+	if (error == NULL && !validated)
+	{
+		end_transaction(work->run);
+		error = guarded(validate_guard, work);
+		if (error != NULL)
+			(void) guarded(unguard, work);
+	}
+	if (error == NULL)
+		end_transaction(work->run);
+	return error;
+}
+
 typedef enum
 {
 	MADE_ALL,
@@ -320,7 +389,9 @@ make_missing(DbpWork *work)
 		work->range = lfirst(cell);
 		memset(&work->cost, 0, sizeof(DbpCost));
 		run->steps++;
-		error = guarded(make, work);
+		error = prepare_default(work);
+		if (error == NULL)
+			error = guarded(make, work);
 		add_cost(run, &work->cost);
 		if (error != NULL)
 		{
@@ -329,7 +400,8 @@ make_missing(DbpWork *work)
 		}
 		if (!OidIsValid(work->created))
 			return PLAN_IS_STALE;
-		run->result->created++;
+		if (++run->result->created % PROGRESS_EVERY == 0 && !run->request->background)
+			ereport(NOTICE, (errmsg("%d partitions made", run->result->created)));
 		report_row(run, work->policy,
 				   quote_qualified_identifier(work->policy->schema, get_rel_name(work->created)),
 				   "done", describe_range(work->policy, work->range));
@@ -398,7 +470,7 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 		outcome = make_missing(&work);
 	}
 	run->checked[run->nchecked++] = ObjectIdGetDatum(policy->parent);
-	if (outcome == MADE_ALL)
+	if (outcome == MADE_ALL && run->request->from_at == NULL)
 	{
 		note_next_due(run, policy);
 		if (policy->last_error != NULL)

@@ -17,11 +17,16 @@ typedef struct DbpMaintainRequest
 {
 	Oid			parent;			/* InvalidOid: every enabled policy */
 	const char *source;			/* "worker", "cron", "manual" */
-	const char *reason;			/* "schedule", "wake", "missing_partition", "request" */
+	const char *reason;			/* "schedule", "wake", "missing_partition", "request",
+								 * "backfill" */
 	bool		commit_each;	/* a transaction for each partition */
 	int			slice_ms;		/* stop after this long; 0: no limit */
 	bool		background;		/* errors go to the log, not to a client */
 	ReturnSetInfo *rows;		/* NULL, or where a row for each step goes */
+
+	/* for a backfill only: keys, as text */
+	const char *from_at;
+	const char *to_at;
 
 	/* for a missing partition only: what the failed insert was looking for */
 	const char *missing_schema;
@@ -45,8 +50,8 @@ typedef struct DbpMaintainResult
  *
  * The caller is in a transaction with SPI connected, non-atomic when
  * commit_each is set; then "running" is committed before anything is done.
- * What goes wrong with one parent is recorded and does not stop the others.
- * Raises query_canceled, and errors of the bookkeeping itself.
+ * What goes wrong with one parent is recorded and does not stop the others;
+ * but a backfill raises it.  Raises query_canceled, and errors of the bookkeeping itself.
  */
 extern void dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result);
 

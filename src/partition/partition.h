@@ -23,6 +23,7 @@
 #include "nodes/pg_list.h"
 #include "pgtime.h"
 #include "portability/instr_time.h"
+#include "storage/lockdefs.h"
 
 /* Bounds without a limit (MINVALUE, -infinity; MAXVALUE, infinity) */
 #define DBP_KEY_MIN PG_INT64_MIN
@@ -122,6 +123,7 @@ extern bool dbp_grid_cell(const DbpPolicy *policy, int64 key, int64 *k);
 extern int64 dbp_key_from_time(const DbpPolicy *policy, TimestampTz at);
 extern bool dbp_key_to_time(const DbpPolicy *policy, int64 key, TimestampTz *at);
 extern int64 dbp_key_parse(const DbpPolicy *policy, const char *str);
+extern int64 dbp_key_parse_finite(const DbpPolicy *policy, const char *str);
 extern char *dbp_key_literal(const DbpPolicy *policy, int64 key);
 extern char *dbp_key_display(const DbpPolicy *policy, int64 key);
 extern bool dbp_key_is_sane(const DbpPolicy *policy, int64 key, int64 now_key);
@@ -142,7 +144,19 @@ extern char *dbp_partition_name(const DbpPolicy *policy, const DbpRange *range);
 
 /* lock.c */
 extern void dbp_lock_for_attach(const DbpPolicy *policy, Oid defpart, DbpCost *cost);
+extern void dbp_lock_relation(const DbpPolicy *policy, Oid relid, LOCKMODE mode, DbpCost *cost);
 extern double dbp_ms_since(const instr_time *start);
+
+/* default.c */
+extern bool dbp_default_is_large(Oid defpart);
+extern bool dbp_default_is_guarded(Oid defpart, const DbpRange *range, bool *validated);
+extern void dbp_default_guard(Oid defpart, const DbpPolicy *policy, const DbpRange *range,
+							  DbpCost *cost);
+extern void dbp_default_validate(Oid defpart, const DbpPolicy *policy, const DbpRange *range,
+								 DbpCost *cost);
+extern void dbp_default_unguard(Oid defpart, const DbpPolicy *policy, const DbpRange *range,
+								DbpCost *cost);
+extern void dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges);
 
 /* create.c */
 extern Oid	dbp_partition_create(const DbpPolicy *policy, const DbpRange *range,

@@ -63,20 +63,6 @@ policy_arg(FunctionCallInfo fcinfo)
 	return policy;
 }
 
-/* A key that a partition is to hold: no infinities */
-static int64
-finite_key(const DbpPolicy *policy, const char *str)
-{
-	int64		key = dbp_key_parse(policy, str);
-
-	if (policy->by_time && (key == DBP_KEY_MIN || key == DBP_KEY_MAX))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("partition key must be finite"),
-				 errdetail("\"%s\" lies in no partition of limited length.", str)));
-	return key;
-}
-
 /*
  * The partition that holds a key, or InvalidOid.
  */
@@ -101,7 +87,7 @@ dbperf_create_partition(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	policy = policy_arg(fcinfo);
-	key = finite_key(policy, key_arg(fcinfo, 1));
+	key = dbp_key_parse_finite(policy, key_arg(fcinfo, 1));
 	for (;;)
 	{
 		DbpParts	parts;
@@ -128,20 +114,17 @@ dbperf_create_partition(PG_FUNCTION_ARGS)
 	PG_RETURN_OID(found);
 }
 
-typedef struct DbpBatch
-{
-	ReturnSetInfo *rows;		/* function: the new tables go here */
-	bool		commit_each;	/* procedure */
-	int			done;
-} DbpBatch;
-
+/*
+ * Make all ranges or none, and return the new tables as rows.
+ */
 static void
-make_ranges(FunctionCallInfo fcinfo, DbpPolicy *policy, List *ranges, DbpBatch *batch)
+make_ranges(const DbpPolicy *policy, List *ranges, ReturnSetInfo *rows)
 {
 	int			total = list_length(ranges);
+	int			done = 0;
 	ListCell   *cell;
 
-	if (!batch->commit_each && total > MAX_PARTITIONS_AT_ONCE)
+	if (total > MAX_PARTITIONS_AT_ONCE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("%d partitions are too many for one transaction", total),
@@ -151,29 +134,23 @@ make_ranges(FunctionCallInfo fcinfo, DbpPolicy *policy, List *ranges, DbpBatch *
 	foreach(cell, ranges)
 	{
 		DbpCost		cost;
-		Oid			child;
+		Datum		child;
+		bool		isnull = false;
 
 		CHECK_FOR_INTERRUPTS();
-		child = dbp_partition_create(policy, lfirst(cell), "manual", &cost);
-		if (OidIsValid(child) && batch->rows != NULL)
-		{
-			Datum		value = ObjectIdGetDatum(child);
-			bool		isnull = false;
-
-			tuplestore_putvalues(batch->rows->setResult, batch->rows->setDesc, &value, &isnull);
-		}
-		if (batch->commit_each)
-			SPI_commit();
-		if (++batch->done % PROGRESS_EVERY == 0)
-			ereport(NOTICE, (errmsg("%d of %d partitions made", batch->done, total)));
+		child = ObjectIdGetDatum(dbp_partition_create(policy, lfirst(cell), "manual", &cost));
+		if (DatumGetObjectId(child) != InvalidOid)
+			tuplestore_putvalues(rows->setResult, rows->setDesc, &child, &isnull);
+		if (++done % PROGRESS_EVERY == 0)
+			ereport(NOTICE, (errmsg("%d of %d partitions made", done, total)));
 	}
 }
 
 static List *
 ranges_between(FunctionCallInfo fcinfo, const DbpPolicy *policy)
 {
-	int64		from = finite_key(policy, key_arg(fcinfo, 1));
-	int64		to = finite_key(policy, key_arg(fcinfo, 2));
+	int64		from = dbp_key_parse_finite(policy, key_arg(fcinfo, 1));
+	int64		to = dbp_key_parse_finite(policy, key_arg(fcinfo, 2));
 	DbpParts	parts;
 
 	if (from >= to)
@@ -190,14 +167,12 @@ ranges_between(FunctionCallInfo fcinfo, const DbpPolicy *policy)
 Datum
 dbperf_create_partitions(PG_FUNCTION_ARGS)
 {
-	DbpBatch	batch = {0};
 	DbpPolicy  *policy;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	batch.rows = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPI_connect();
 	policy = policy_arg(fcinfo);
-	make_ranges(fcinfo, policy, ranges_between(fcinfo, policy), &batch);
+	make_ranges(policy, ranges_between(fcinfo, policy), (ReturnSetInfo *) fcinfo->resultinfo);
 	SPI_finish();
 	return (Datum) 0;
 }
@@ -209,13 +184,11 @@ dbperf_create_partitions(PG_FUNCTION_ARGS)
 Datum
 dbperf_fill_gaps(PG_FUNCTION_ARGS)
 {
-	DbpBatch	batch = {0};
 	DbpPolicy  *policy;
 	DbpParts	parts;
 	List	   *ranges = NIL;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	batch.rows = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPI_connect();
 	policy = policy_arg(fcinfo);
 	dbp_parts_read(policy->parent, policy->keytype, &parts);
@@ -235,7 +208,7 @@ dbperf_fill_gaps(PG_FUNCTION_ARGS)
 				ranges = lappend(ranges, range);
 		}
 	}
-	make_ranges(fcinfo, policy, ranges, &batch);
+	make_ranges(policy, ranges, (ReturnSetInfo *) fcinfo->resultinfo);
 	SPI_finish();
 	return (Datum) 0;
 }
@@ -259,15 +232,22 @@ connect_non_atomic(FunctionCallInfo fcinfo, const char *procedure)
 Datum
 dbperf_backfill(PG_FUNCTION_ARGS)
 {
-	DbpBatch	batch = {0};
-	DbpPolicy  *policy;
+	DbpMaintainRequest request = {0};
+	DbpMaintainResult result;
 
-	batch.commit_each = true;
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("parent table must not be null")));
+	request.parent = PG_GETARG_OID(0);
+	request.from_at = key_arg(fcinfo, 1);
+	request.to_at = key_arg(fcinfo, 2);
+	request.source = "manual";
+	request.reason = "backfill";
+	request.commit_each = true;
 	connect_non_atomic(fcinfo, "dbperf.backfill()");
-	policy = policy_arg(fcinfo);
-	make_ranges(fcinfo, policy, ranges_between(fcinfo, policy), &batch);
-	ereport(NOTICE, (errmsg("%d partitions made", batch.done)));
+	dbp_maintain_run(&request, &result);
 	SPI_finish();
+	ereport(NOTICE, (errmsg("%d partitions made", result.created)));
 	PG_RETURN_VOID();
 }
 

@@ -5,7 +5,7 @@
 #
 # It lives in .demo/cluster when the user postgres can go there, else in /var/tmp; .demo/where
 # tells. Only root and postgres can connect. A second start begins anew. Environment:
-#   DEMO_ROWS   ticks to load at most (default 1000000)
+#   DEMO_ROWS   ticks to load at most (default 3100000: all of the real ones)
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -15,7 +15,7 @@ for part in common deps cluster; do
 	# shellcheck source=/dev/null
 	. "$ROOT/test/lib/$part.sh"
 done
-DEMO_ROWS=${DEMO_ROWS:-1000000}
+DEMO_ROWS=${DEMO_ROWS:-3100000}
 BATCH=250000
 # Quotes of May 2014, where they are at hand.
 REAL_TICKS="$ROOT/../shared/data/quotes_2014-05.csv.gz"
