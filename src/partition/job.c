@@ -45,6 +45,26 @@ dbp_job_mark_crashed(void)
 }
 
 /*
+ * Is a dump with policies being restored?
+ */
+bool
+dbp_job_restore_in_progress(void)
+{
+	DbpIdentity saved;
+	bool		isnull;
+	bool		restoring;
+
+	dbp_become_extension(&saved);
+	if (SPI_execute("SELECT dbperf.restore_in_progress()", true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not ask dbperf.restore_in_progress()");
+	restoring = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	dbp_restore_identity(&saved);
+	return restoring;
+}
+
+/*
  * Begin a run; returns its run_id.
  */
 int64

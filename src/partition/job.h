@@ -14,6 +14,7 @@
 #include "partition/partition.h"
 
 extern void dbp_job_mark_crashed(void);
+extern bool dbp_job_restore_in_progress(void);
 extern int64 dbp_job_begin(const char *source, const char *reason, const char *parent);
 extern void dbp_job_end(int64 run_id, const char *status, const DbpMaintainResult *result,
 						const DbpCost *cost, const char *error);

@@ -36,6 +36,9 @@
 /* Numbers have no clock that says when the next partition is due */
 #define NUMBER_CHECK_SECONDS 300
 
+/* How often to see whether a restore has come to its end */
+#define RESTORE_CHECK_SECONDS 5
+
 /* In one transaction no more, for the sake of the lock table */
 #define MAX_STEPS_AT_ONCE 500
 
@@ -519,6 +522,22 @@ final_status(const DbpMaintainResult *result)
 	return result->failed < result->parents || result->created > 0 ? "partial" : "failed";
 }
 
+/*
+ * The worker leaves a database alone that has no policy, or is being restored:
+ * rows of its own would be in the way of those that a dump brings.
+ */
+static bool
+nothing_to_do_yet(List *policies, DbpMaintainResult *result)
+{
+	if (policies == NIL)
+		return true;
+	if (!dbp_job_restore_in_progress())
+		return false;
+	result->next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   RESTORE_CHECK_SECONDS * 1000);
+	return true;
+}
+
 void
 dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 {
@@ -539,6 +558,12 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 	MemoryContextSwitchTo(run.context);
 
 	policies = policies_to_serve(request);
+	if (request->background && nothing_to_do_yet(policies, result))
+	{
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(run.context);
+		return;
+	}
 	if (request->commit_each)
 		dbp_job_mark_crashed();
 	if (OidIsValid(request->parent))

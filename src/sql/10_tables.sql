@@ -17,7 +17,8 @@ CREATE TABLE dbperf.policy (
     run_order          integer   NOT NULL DEFAULT 100,
     lock_budget        interval  NOT NULL DEFAULT '200 ms',
     sanity_window      interval,
-    sanity_step        bigint
+    sanity_step        bigint,
+    created_at         timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE dbperf.policy IS 'How the partitions of each managed table are to be; every row is validated when it is written';
 COMMENT ON COLUMN dbperf.policy.parent IS 'the partitioned table';
@@ -35,17 +36,22 @@ COMMENT ON COLUMN dbperf.policy.run_order IS 'lower numbers are maintained first
 COMMENT ON COLUMN dbperf.policy.lock_budget IS 'how long one try may poll for its locks, and the longest wait that maintenance may cause';
 COMMENT ON COLUMN dbperf.policy.sanity_window IS 'an insert that found no partition has one made if its key lies this close to now';
 COMMENT ON COLUMN dbperf.policy.sanity_step IS 'the same for plain numbers, around the highest partition with rows';
+COMMENT ON COLUMN dbperf.policy.created_at IS 'when the table came under management; a row that arrives with an earlier time comes from a dump';
 
 -- What the last run knew of each policy; made anew when it is lost.
 CREATE TABLE dbperf.policy_state (
-    parent        regclass PRIMARY KEY,
-    last_run_at   timestamptz,
-    last_error    text,
-    last_error_at timestamptz,
-    failures      integer NOT NULL DEFAULT 0,
-    next_try_at   timestamptz
+    parent         regclass PRIMARY KEY,
+    last_run_at    timestamptz,
+    last_error     text,
+    last_error_at  timestamptz,
+    failures       integer NOT NULL DEFAULT 0,
+    next_try_at    timestamptz,
+    restored_by    integer,
+    restorer_start timestamptz
 );
 COMMENT ON TABLE dbperf.policy_state IS 'When each managed table was last looked at, and what went wrong';
+COMMENT ON COLUMN dbperf.policy_state.restored_by IS 'process that brought the policy from a dump; NULL: it was made here';
+COMMENT ON COLUMN dbperf.policy_state.restorer_start IS 'start of that process';
 
 CREATE SEQUENCE dbperf.job_runs_run_id_seq;
 CREATE TABLE dbperf.job_runs (

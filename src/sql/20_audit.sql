@@ -45,6 +45,49 @@ CREATE CONSTRAINT TRIGGER chain_event AFTER INSERT ON dbperf.partition_events
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.seq IS NULL) EXECUTE FUNCTION dbperf.chain_event();
 
+-- While a dump is restored, its rows bring their numbers along, and the sequence is set only later:
+-- a new row takes the next number that is free.
+CREATE FUNCTION dbperf.number_row()
+RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'job_runs' THEN
+        WHILE EXISTS (SELECT FROM dbperf.job_runs r WHERE r.run_id = NEW.run_id) LOOP
+            NEW.run_id := nextval('dbperf.job_runs_run_id_seq');
+        END LOOP;
+    ELSE
+        WHILE EXISTS (SELECT FROM dbperf.partition_events e WHERE e.event_id = NEW.event_id) LOOP
+            NEW.event_id := nextval('dbperf.partition_events_event_id_seq');
+        END LOOP;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION dbperf.number_row() IS 'Trigger: gives a run or an event a number that is free';
+
+CREATE TRIGGER number_row BEFORE INSERT ON dbperf.job_runs
+    FOR EACH ROW EXECUTE FUNCTION dbperf.number_row();
+CREATE TRIGGER number_row BEFORE INSERT ON dbperf.partition_events
+    FOR EACH ROW WHEN (NEW.seq IS NULL) EXECUTE FUNCTION dbperf.number_row();
+
+-- While the session that restored a policy is at work, the worker stays away: partitions of its own
+-- would miss the indexes that are still to come, and its events would take the place of restored
+-- ones. A session that has long been idle is somebody's psql.
+CREATE FUNCTION dbperf.restore_in_progress()
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM dbperf.policy_state s
+        CROSS JOIN LATERAL pg_stat_get_activity(s.restored_by) a
+        WHERE s.restored_by IS NOT NULL AND a.backend_start = s.restorer_start
+        AND NOT (a.state = 'idle' AND a.state_change < clock_timestamp() - interval '10 minutes'))
+$$;
+COMMENT ON FUNCTION dbperf.restore_in_progress() IS 'Whether a dump with policies is still being restored';
+
 CREATE FUNCTION dbperf.refuse_change()
 RETURNS trigger
 LANGUAGE plpgsql

@@ -240,6 +240,13 @@ BEGIN
         -- what failed before may be mended now: no more waiting
         UPDATE dbperf.policy_state SET next_try_at = NULL WHERE parent = p.parent;
     END IF;
+    -- a restore: the events arrive as well, and say when it came under management
+    IF TG_OP = 'INSERT' AND p.created_at < now() THEN
+        INSERT INTO dbperf.policy_state (parent, restored_by, restorer_start)
+            SELECT p.parent, a.pid, a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) a;
+        PERFORM dbperf.wake();
+        RETURN NULL;
+    END IF;
     INSERT INTO dbperf.partition_events (source, action, parent, detail)
         VALUES ('manual', CASE TG_OP WHEN 'INSERT' THEN 'manage' WHEN 'UPDATE' THEN 'alter_policy' ELSE 'unmanage' END,
                 coalesce(n, p.parent::oid::text), to_jsonb(p) - 'parent');
