@@ -285,6 +285,14 @@ key_from_datum(Oid keytype, Datum value)
 	}
 }
 
+static bool
+is_number(const char *str)
+{
+	if (*str == '-' || *str == '+')
+		str++;
+	return *str != '\0' && strspn(str, "0123456789") == strlen(str);
+}
+
 /*
  * Reads a key from text with the input function of its type, under the
  * DateStyle and TimeZone in force.  An epoch key may be given as a number or
@@ -298,7 +306,7 @@ dbp_key_parse(const DbpPolicy *policy, const char *str)
 	Oid			ioparam;
 	Datum		value;
 
-	if (policy->unit != DBP_EPOCH_NONE && strspn(str, "+-0123456789 ") != strlen(str))
+	if (policy->unit != DBP_EPOCH_NONE && !is_number(str))
 		type = TIMESTAMPTZOID;
 	getTypeInputInfo(type, &input, &ioparam);
 	value = OidInputFunctionCall(input, pstrdup(str), ioparam, -1);

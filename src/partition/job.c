@@ -55,7 +55,7 @@ dbp_job_restore_in_progress(void)
 	bool		restoring;
 
 	dbp_become_extension(&saved);
-	if (SPI_execute("SELECT dbperf.restore_in_progress()", true, 1) != SPI_OK_SELECT ||
+	if (SPI_execute("SELECT dbperf.restore_in_progress()", false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not ask dbperf.restore_in_progress()");
 	restoring = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));

@@ -456,7 +456,7 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 		/* the first plan is for what was loaded; a stale one may be so for a policy that changed */
 		if (i > 0)
 		{
-			List	   *again = dbp_policy_load(policy->parent, true);
+			List	   *again = dbp_policy_load(policy->parent, !OidIsValid(run->request->parent));
 
 			if (again == NIL)
 				return;

@@ -131,7 +131,8 @@ dbp_policy_load(Oid parent, bool enabled_only)
 	values[0] = ObjectIdGetDatum(parent);
 	values[1] = BoolGetDatum(enabled_only);
 	dbp_become_extension(&saved);
-	if (SPI_execute_with_args(policy_query, 2, types, values, NULL, true, 0) != SPI_OK_SELECT)
+	/* not read-only: that would go by a snapshot from before we waited for locks */
+	if (SPI_execute_with_args(policy_query, 2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read dbperf.policy");
 	MemoryContextSwitchTo(caller);
 	for (uint64 row = 0; row < SPI_processed; row++)

@@ -23,6 +23,9 @@
 /* A function keeps all its locks until its transaction ends */
 #define MAX_PARTITIONS_AT_ONCE 500
 
+/* A plan that others keep changing under us is made anew this often */
+#define MAX_PLANS 5
+
 /* How often a long call says how far it is */
 #define PROGRESS_EVERY 100
 
@@ -88,7 +91,7 @@ dbperf_create_partition(PG_FUNCTION_ARGS)
 	SPI_connect();
 	policy = policy_arg(fcinfo);
 	key = dbp_key_parse_finite(policy, key_arg(fcinfo, 1));
-	for (;;)
+	for (int tries = 0; tries < MAX_PLANS; tries++)
 	{
 		DbpParts	parts;
 		DbpCost		cost;
@@ -110,6 +113,12 @@ dbperf_create_partition(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		policy = policy_arg(fcinfo);
 	}
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table \"%s\" kept changing while a partition was to be made",
+						policy->table),
+				 errhint("Try again.")));
 	SPI_finish();
 	PG_RETURN_OID(found);
 }

@@ -26,6 +26,10 @@ DECLARE
     head dbperf.audit_head;
     e    dbperf.partition_events;
 BEGIN
+    -- whoever may execute this could put it on a table of their own
+    IF TG_RELID <> 'dbperf.partition_events'::regclass THEN
+        RAISE EXCEPTION 'trigger function of dbperf.partition_events' USING ERRCODE = 'triggered_action_exception';
+    END IF;
     INSERT INTO dbperf.audit_head (seq) VALUES (0) ON CONFLICT DO NOTHING;
     SELECT * INTO STRICT head FROM dbperf.audit_head FOR UPDATE;
     SELECT * INTO STRICT e FROM dbperf.partition_events WHERE event_id = NEW.event_id;

@@ -231,6 +231,10 @@ DECLARE
     p dbperf.policy := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
     n text := (SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p.parent);
 BEGIN
+    -- whoever may execute this could put it on a table of their own
+    IF TG_RELID <> 'dbperf.policy'::regclass THEN
+        RAISE EXCEPTION 'trigger function of dbperf.policy' USING ERRCODE = 'triggered_action_exception';
+    END IF;
     IF TG_OP = 'UPDATE' AND NEW IS NOT DISTINCT FROM OLD THEN
         RETURN NULL;
     END IF;
@@ -269,6 +273,11 @@ BEGIN
     DELETE FROM dbperf.policy p
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = p.parent;
+    -- its name has gone from the catalogs already; the event is not chained before the end
+    UPDATE dbperf.partition_events e SET parent = d.object_identity
+        FROM pg_event_trigger_dropped_objects() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
+        AND e.seq IS NULL AND e.action = 'unmanage' AND e.parent = d.objid::text;
 END
 $$;
 COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes the policies of dropped tables';
@@ -283,6 +292,7 @@ CREATE FUNCTION dbperf.infer_policy(parent regclass, OUT partition_interval inte
                                     OUT anchor timestamp, OUT anchor_key bigint, OUT time_zone text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO, YMD'
 AS $$
 DECLARE
     key      record := dbperf.partition_key(parent);
@@ -346,7 +356,9 @@ BEGIN
         RAISE EXCEPTION 'table % has no partition policy', parent
             USING ERRCODE = 'undefined_object', HINT = 'Use dbperf.manage() to give it one.';
     END IF;
-    IF epoch_unit IS NOT NULL THEN
+    IF epoch_unit IS NOT NULL AND p.epoch_unit IS DISTINCT FROM (
+        CASE lower(epoch_unit) WHEN 's' THEN 'seconds' WHEN 'ms' THEN 'milliseconds' WHEN 'us' THEN 'microseconds' ELSE lower(epoch_unit) END)
+    THEN
         RAISE EXCEPTION 'the epoch unit of a policy cannot be changed'
             USING ERRCODE = 'feature_not_supported', HINT = 'Use dbperf.unmanage() and dbperf.manage().';
     END IF;
@@ -391,7 +403,7 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM dbperf.policy q WHERE q.parent = manage.parent) THEN
         RAISE NOTICE 'table % is managed already: the given settings are changed', parent;
-        PERFORM dbperf.alter_policy(parent, partition_interval, premake, anchor, time_zone, NULL, naming_pattern,
+        PERFORM dbperf.alter_policy(parent, partition_interval, premake, anchor, time_zone, epoch_unit, naming_pattern,
                                     tablespace, enabled, run_order, lock_budget, sanity_window);
     ELSE
         key := dbperf.partition_key(parent);

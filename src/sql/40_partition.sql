@@ -77,6 +77,7 @@ CREATE FUNCTION dbperf.create_partition(parent regclass, at timestamptz)
 RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO, YMD'
 AS $$
 DECLARE
     p dbperf.policy;

@@ -78,7 +78,7 @@ SELECT parent,
        justify_hours(runway) AS runway,
        covered_until,
        gaps,
-       spanning AS overlaps,
+       spanning AS overlapping,
        off_grid,
        dst_drift,
        default_partition,
@@ -95,7 +95,7 @@ COMMENT ON COLUMN dbperf.partition_health.future_ready IS 'partitions beyond the
 COMMENT ON COLUMN dbperf.partition_health.missing IS 'partitions that maintenance would make now';
 COMMENT ON COLUMN dbperf.partition_health.runway IS 'time until inserts at the clock''s pace find no partition; NULL: never, or the key is a plain number';
 COMMENT ON COLUMN dbperf.partition_health.covered_until IS 'first key after the current one without a partition; NULL: none';
-COMMENT ON COLUMN dbperf.partition_health.overlaps IS 'partitions that cover several periods of the policy';
+COMMENT ON COLUMN dbperf.partition_health.overlapping IS 'partitions that cover several periods of the policy';
 COMMENT ON COLUMN dbperf.partition_health.off_grid IS 'partitions with a bound that is not one of the policy''s';
 COMMENT ON COLUMN dbperf.partition_health.dst_drift IS 'those that miss it by two hours or less, as after a change of daylight saving time';
 COMMENT ON COLUMN dbperf.partition_health.default_has_rows IS 'a real look into the default partition; NULL: there is none, or it is locked';

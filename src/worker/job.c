@@ -22,6 +22,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
@@ -128,7 +129,6 @@ pin_settings(void)
 		{"IntervalStyle", "postgres"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
-		{"lock_timeout", "1000"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"transaction_timeout", "0"},	/* since 17 */
@@ -139,6 +139,10 @@ pin_settings(void)
 		if (GetConfigOption(settings[i][0], true, false) != NULL)
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
+
+	/* in a deadlock with DROP EXTENSION it is the worker that gives way, and in time */
+	SetConfigOption("lock_timeout", psprintf("%d", Max(Min(DeadlockTimeout / 2, 1000), 1)),
+					PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* What is left of the time slice; 0: nothing */
