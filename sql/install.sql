@@ -13,7 +13,8 @@ CREATE SCHEMA dbperf;
 CREATE FUNCTION dbperf.dbp_planted() RETURNS int LANGUAGE sql AS 'SELECT 1';
 SELECT fails('CREATE EXTENSION tradeassist_dbperf');
 SELECT fails('CREATE EXTENSION tradeassist_dbperf SCHEMA dbperf');
-DROP SCHEMA dbperf CASCADE;
+DROP FUNCTION dbperf.dbp_planted();
+DROP SCHEMA dbperf;
 -- so do functions and operators in a schema that is searched before pg_catalog
 CREATE SCHEMA planted;
 CREATE FUNCTION planted.nextval(text) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN RAISE 'trapped'; END$$;
@@ -28,56 +29,58 @@ SELECT count(*) AS depends_on_planted
 FROM pg_depend d JOIN pg_depend e ON e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e'
 WHERE (d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'planted'::regnamespace)
    OR (d.refclassid = 'pg_proc'::regclass AND d.refobjid IN (SELECT oid FROM pg_proc WHERE pronamespace = 'planted'::regnamespace));
+SET client_min_messages = warning;
 DROP SCHEMA planted CASCADE;
+RESET client_min_messages;
 
 SELECT extname, extversion, extrelocatable, extnamespace::regnamespace AS schema
 FROM pg_extension WHERE extname = 'tradeassist_dbperf';
 
 -- whatever the extension made is in its own schema, but the schema and the event trigger
-SELECT classid::regclass AS outside, count(*) FROM pg_depend
+SELECT classid::regclass::text COLLATE "C" AS outside, count(*) FROM pg_depend
 WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tradeassist_dbperf')
   AND NOT (classid = 'pg_proc'::regclass AND objid IN (SELECT oid FROM pg_proc WHERE pronamespace = 'dbperf'::regnamespace))
   AND NOT (classid = 'pg_class'::regclass AND objid IN (SELECT oid FROM pg_class WHERE relnamespace = 'dbperf'::regnamespace))
   AND NOT (classid = 'pg_type'::regclass AND objid IN (SELECT oid FROM pg_type WHERE typnamespace = 'dbperf'::regnamespace))
-GROUP BY 1 ORDER BY 1::text;
+GROUP BY 1 ORDER BY 1;
 
 -- every function is in C, or has its search_path pinned; a procedure that commits must be in C
-SELECT p.oid::regprocedure AS not_pinned
+SELECT p.oid::regprocedure::text COLLATE "C" AS not_pinned
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'dbperf'::regnamespace AND l.lanname <> 'c'
   AND NOT coalesce(p.proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
-ORDER BY 1::text;
+ORDER BY 1;
 
 -- PUBLIC can do nothing
-SELECT p.oid::regprocedure AS executable_by_public
+SELECT p.oid::regprocedure::text COLLATE "C" AS executable_by_public
 FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 WHERE p.pronamespace = 'dbperf'::regnamespace AND a.grantee = 0
-ORDER BY 1::text;
-SELECT c.oid::regclass AS open_to_public, a.privilege_type
+ORDER BY 1;
+SELECT c.oid::regclass::text COLLATE "C" AS open_to_public, a.privilege_type
 FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
 WHERE c.relnamespace = 'dbperf'::regnamespace AND c.relkind IN ('r', 'v', 'S', 'm', 'p') AND a.grantee = 0
-ORDER BY 1::text, 2;
+ORDER BY 1, 2;
 SELECT a.privilege_type AS public_has_on_schema
 FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
 WHERE n.nspname = 'dbperf' AND a.grantee = 0;
 
 -- a member of pg_monitor may look, and call no function that changes anything
-SELECT p.oid::regprocedure AS executable_by_pg_monitor, p.provolatile AS volatile
+SELECT p.oid::regprocedure::text COLLATE "C" AS executable_by_pg_monitor, p.provolatile AS volatile
 FROM pg_proc p WHERE p.pronamespace = 'dbperf'::regnamespace AND has_function_privilege('pg_monitor', p.oid, 'EXECUTE')
-ORDER BY 1::text;
-SELECT c.oid::regclass AS unreadable_to_pg_monitor
+ORDER BY 1;
+SELECT c.oid::regclass::text COLLATE "C" AS unreadable_to_pg_monitor
 FROM pg_class c
 WHERE c.relnamespace = 'dbperf'::regnamespace AND c.relkind IN ('r', 'v') AND NOT has_table_privilege('pg_monitor', c.oid, 'SELECT')
-ORDER BY 1::text;
-SELECT c.oid::regclass AS writable_by_pg_monitor
+ORDER BY 1;
+SELECT c.oid::regclass::text COLLATE "C" AS writable_by_pg_monitor
 FROM pg_class c
 WHERE c.relnamespace = 'dbperf'::regnamespace AND c.relkind IN ('r', 'v')
   AND has_table_privilege('pg_monitor', c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-ORDER BY 1::text;
+ORDER BY 1;
 
 -- every object that a user sees has a comment
-SELECT 'function ' || p.oid::regprocedure AS no_comment
+SELECT ('function ' || p.oid::regprocedure) COLLATE "C" AS no_comment
 FROM pg_proc p WHERE p.pronamespace = 'dbperf'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL
 UNION ALL
 SELECT 'relation ' || c.oid::regclass
@@ -94,16 +97,16 @@ SELECT 'extension' WHERE (SELECT obj_description(oid, 'pg_extension') FROM pg_ex
 ORDER BY 1;
 
 -- pg_dump carries the data of these
-SELECT unnest(extconfig)::regclass AS dumped FROM pg_extension WHERE extname = 'tradeassist_dbperf' ORDER BY 1::text;
+SELECT unnest(extconfig)::regclass::text COLLATE "C" AS dumped FROM pg_extension WHERE extname = 'tradeassist_dbperf' ORDER BY 1;
 
 -- nobody but a superuser may install it
 CREATE ROLE regress_dbperf_nobody;
 DROP EXTENSION tradeassist_dbperf;
-GRANT CREATE ON DATABASE regression TO regress_dbperf_nobody;
+GRANT CREATE ON DATABASE :"DBNAME" TO regress_dbperf_nobody;
 SET ROLE regress_dbperf_nobody;
 CREATE EXTENSION tradeassist_dbperf;
 RESET ROLE;
-REVOKE CREATE ON DATABASE regression FROM regress_dbperf_nobody;
+REVOKE CREATE ON DATABASE :"DBNAME" FROM regress_dbperf_nobody;
 DROP ROLE regress_dbperf_nobody;
 
 -- DROP EXTENSION loses no row, and leaves nothing of its own
@@ -128,4 +131,3 @@ DROP EXTENSION tradeassist_dbperf;
 ROLLBACK;
 SELECT parent, partition_interval, premake FROM dbperf.policy;
 SELECT count(*) FROM dbperf.run_maintenance();
-DROP SCHEMA t CASCADE;

@@ -60,6 +60,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     rest text := regexp_replace(pattern, '\{(table|(from|to)(:[^{}]+)?)\}', '', 'g');
+    len  integer;
 BEGIN
     IF rest ~ '[{}]' THEN
         RAISE EXCEPTION 'naming pattern "%" has braces that are not understood', pattern
@@ -70,6 +71,19 @@ BEGIN
         RAISE EXCEPTION 'naming pattern "%" would give every partition the same name', pattern
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Use {from} or {to} in it.';
+    END IF;
+    -- the longest date there is, in English; {table} can be shortened to its hash
+    SELECT octet_length(rest) + CASE WHEN pattern ~ '\{table\}' THEN 10 ELSE 0 END + coalesce(sum(
+            CASE WHEN f[1] IS NULL THEN 1 ELSE octet_length(to_char(timestamp '2026-09-30 23:59:59', f[1])) END), 0)
+        INTO len
+        FROM regexp_matches(pattern, '\{(?:from|to)(?::([^{}]+))?\}', 'g') f;
+    IF len > 63 THEN
+        RAISE EXCEPTION 'naming pattern "%" makes names of more than 63 bytes', pattern
+            USING ERRCODE = 'name_too_long';
+    END IF;
+    IF len = 0 THEN
+        RAISE EXCEPTION 'naming pattern "%" makes empty names', pattern
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
 $$;

@@ -5,7 +5,7 @@
  *
  * The hook looks at every error on its way to the server log, so it sees COPY
  * and logical replication as well as INSERT, but no error that a function
- * caught, and none at all where log_min_messages is above ERROR. It copies
+ * caught, and none at all where log_min_messages leaves out errors. It copies
  * table and key to shared memory and wakes the launcher; whether the table is
  * managed and the key is sane is decided by the worker.
  *

@@ -181,8 +181,8 @@ judge(const DbpSnapshot *snap, const char **reason)
 
 	if (snap->launcher_error[0] != '\0' || snap->plan.failures > 0)
 		*reason = "the last attempt failed and will be repeated: see last_error";
-	else if (log_min_messages > ERROR)
-		*reason = "log_min_messages is above error, so that inserts which find no partition "
+	else if (log_min_messages > ERROR || log_min_messages == LOG)
+		*reason = "log_min_messages leaves out errors, so that inserts which find no partition "
 			"are not noticed";
 	return "running";
 }

@@ -30,7 +30,6 @@ sub new_node
 			"shared_preload_libraries = 'tradeassist_dbperf'",
 			"dbperf.naptime = '1d'",
 			"restart_after_crash = on",
-			"log_min_messages = log",
 			"autovacuum = off",
 			@lines) . "\n");
 	$node->start;
@@ -111,32 +110,40 @@ sub wake_and_wait
 		  . " AND status <> 'running')");
 }
 
-# A gate, by which a worker can be caught in the middle of CREATE TABLE: an event trigger that
-# does not return while the table gate says so. Tables whose name ends in _free pass.
+# A gate, by which a worker can be caught in the middle of making a partition: an event trigger
+# that does not return to a worker from a command (CREATE TABLE, or ALTER TABLE for what comes
+# after ATTACH) while gate.closed names it. With a number, it only holds the worker up for so many
+# seconds each time, which makes much work of little.
 sub close_gate
 {
-	my ($node, $db) = @_;
-	$node->safe_psql($db, q{
+	my ($node, $db, $tag, $seconds) = @_;
+	$tag //= 'CREATE TABLE';
+	$seconds //= 1000000;
+	$node->safe_psql($db, qq{
 		CREATE SCHEMA IF NOT EXISTS gate;
 		GRANT USAGE ON SCHEMA gate TO PUBLIC;
-		CREATE TABLE IF NOT EXISTS gate.closed (yes bool);
+		CREATE TABLE IF NOT EXISTS gate.closed (tag text, seconds float8);
 		GRANT SELECT ON gate.closed TO PUBLIC;
 		CREATE OR REPLACE FUNCTION gate.wait() RETURNS event_trigger LANGUAGE plpgsql
-		SET search_path = pg_catalog, pg_temp AS $$
+		SET search_path = pg_catalog, pg_temp AS \$\$
+		DECLARE
+			started timestamptz := clock_timestamp();
 		BEGIN
-			WHILE EXISTS (SELECT FROM gate.closed) LOOP
+			WHILE current_setting('application_name') = 'dbperf worker'
+				AND EXISTS (SELECT FROM gate.closed WHERE tag = TG_TAG
+					AND clock_timestamp() < started + seconds * interval '1 s')
+			LOOP
 				PERFORM pg_sleep(0.01);
 			END LOOP;
-		END $$;
-		DO $$
+		END \$\$;
+		DO \$\$
 		BEGIN
 			IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'gate') THEN
-				CREATE EVENT TRIGGER gate ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
-					EXECUTE FUNCTION gate.wait();
+				CREATE EVENT TRIGGER gate ON ddl_command_end EXECUTE FUNCTION gate.wait();
 			END IF;
-		END $$;
+		END \$\$;
 		TRUNCATE gate.closed;
-		INSERT INTO gate.closed VALUES (true)});
+		INSERT INTO gate.closed VALUES ('$tag', $seconds)});
 	return;
 }
 

@@ -1,0 +1,128 @@
+--
+-- manage(), alter_policy() and direct writes to dbperf.policy: everything that they refuse, with
+-- SQLSTATE, reason and hint
+--
+-- tables that cannot be managed
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set setup :abs_srcdir '/sql/lib/setup.sql'
+\set ECHO none
+\i :setup
+\set ECHO all
+CREATE TABLE plain (k int);
+CREATE TABLE by_list (k int) PARTITION BY LIST (k);
+CREATE TABLE by_hash (k int) PARTITION BY HASH (k);
+CREATE TABLE two_columns (k int, l int) PARTITION BY RANGE (k, l);
+CREATE TABLE expression (k timestamptz) PARTITION BY RANGE ((k AT TIME ZONE 'UTC'));
+CREATE TABLE of_text (k text) PARTITION BY RANGE (k);
+CREATE TABLE of_numeric (k numeric) PARTITION BY RANGE (k);
+CREATE TABLE of_smallint (k smallint) PARTITION BY RANGE (k);
+CREATE TABLE of_uuid (k uuid) PARTITION BY RANGE (k);
+CREATE DOMAIN my_time AS timestamptz;
+CREATE TABLE of_domain (k my_time) PARTITION BY RANGE (k);
+CREATE TEMP TABLE of_session (k date) PARTITION BY RANGE (k);
+CREATE VIEW a_view AS SELECT 1 AS k;
+SELECT r, fails(format('SELECT dbperf.manage(%L, ''1 day'')', r))
+FROM unnest('{plain,by_list,by_hash,two_columns,expression,of_text,of_numeric,of_smallint,of_uuid,of_domain,of_session,a_view}'::text[]) r;
+SELECT fails($$SELECT dbperf.manage('no_such_table', '1 day')$$);
+SELECT fails($$SELECT dbperf.manage(0::regclass, '1 day')$$);
+SELECT fails($$SELECT dbperf.manage(4294967295::regclass, '1 day')$$);
+SELECT fails($$SELECT dbperf.manage(NULL, '1 day')$$);
+-- an operator class of one's own could be any code, and any order
+CREATE FUNCTION backwards(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp($2, $1)';
+CREATE OPERATOR CLASS backwards_ops FOR TYPE int USING btree AS
+    OPERATOR 1 > (int, int), OPERATOR 2 >= (int, int), OPERATOR 3 =, OPERATOR 4 <= (int, int), OPERATOR 5 < (int, int),
+    FUNCTION 1 backwards(int, int);
+CREATE TABLE own_order (k int) PARTITION BY RANGE (k backwards_ops);
+SELECT fails($$SELECT dbperf.manage('own_order', '10')$$);
+
+-- settings that are refused
+SELECT make('t_tz'), make('t_ts', 'timestamp'), make('t_date', 'date'), make('t_int', 'integer'), make('t_big', 'bigint');
+CREATE TABLE cases (n serial, parent text, args text);
+INSERT INTO cases (parent, args) VALUES
+    ('t_tz', $$$$),
+    ('t_tz', $$, 'soon'$$),
+    ('t_tz', $$, '0'$$),
+    ('t_tz', $$, '-1 month'$$),
+    ('t_tz', $$, '1 month -1 day'$$),
+    ('t_tz', $$, '1 day -1 hour'$$),
+    ('t_tz', $$, '999 milliseconds'$$),
+    ('t_tz', $$, '1.5 seconds'$$),
+    ('t_tz', $$, '1001 years'$$),
+    ('t_date', $$, '1 hour'$$),
+    ('t_date', $$, '1 day 1 hour'$$),
+    ('t_date', $$, '1 day', anchor => '2026-01-01 12:00'$$),
+    ('t_tz', $$, '1 day', anchor => 'infinity'$$),
+    ('t_tz', $$, '1 day', anchor => '1499-12-31'$$),
+    ('t_tz', $$, '1 day', anchor => '3000-01-02'$$),
+    ('t_tz', $$, '1 day', anchor => '2026-01-01 00:00:00.5'$$),
+    ('t_tz', $$, '1 day', anchor => 'nonsense'$$),
+    ('t_tz', $$, '1 day', -1$$),
+    ('t_tz', $$, '1 day', 1001$$),
+    ('t_tz', $$, '1 day', time_zone => 'Mars/Olympus'$$),
+    ('t_tz', $$, '1 day', time_zone => ''$$),
+    ('t_tz', $$, '1 day', time_zone => 'UTC+3'$$),
+    ('t_tz', $$, '1 day', epoch_unit => 'seconds'$$),
+    ('t_big', $$, '1 day', epoch_unit => 'fortnights'$$),
+    ('t_int', $$, '1 day', epoch_unit => 'milliseconds'$$),
+    ('t_big', $$, '1 day'$$),
+    ('t_big', $$$$),
+    ('t_big', $$, '0'$$),
+    ('t_big', $$, '-5'$$),
+    ('t_int', $$, '2147483648'$$),
+    ('t_big', $$, '10', anchor => '2026-01-01'$$),
+    ('t_big', $$, '10', sanity_window => '1 year'$$),
+    ('t_big', $$, '10', sanity_window => '-1'$$),
+    ('t_tz', $$, '1 day', sanity_window => '-1 day'$$),
+    ('t_tz', $$, '1 day', lock_budget => '0'$$),
+    ('t_tz', $$, '1 day', lock_budget => '2 minutes'$$),
+    ('t_tz', $$, '1 day', naming_pattern => ''$$),
+    ('t_tz', $$, '1 day', naming_pattern => '{table}'$$),
+    ('t_tz', $$, '1 day', naming_pattern => '{table}_{when}'$$),
+    ('t_tz', $$, '1 day', naming_pattern => '{table}_{from'$$),
+    ('t_tz', $$, '1 day', naming_pattern => '{table}_{from:}'$$),
+    ('t_tz', $$, '1 day', naming_pattern => '}{from}'$$),
+    ('t_tz', $$, '1 day', tablespace => 'nowhere'$$),
+    ('t_tz', $$, '1 day', tablespace => 'pg_global'$$);
+SELECT args, f AS refused_with FROM cases, fails(format('SELECT dbperf.manage(%L%s)', parent, args)) f ORDER BY n;
+-- nothing came of all that
+SELECT count(*) FROM dbperf.policy;
+SELECT count(*) FROM dbperf.partition_events;
+SELECT count(*) FROM pg_inherits WHERE inhparent::regclass::text LIKE 't\_%';
+
+-- alter_policy() refuses the same, and what cannot be changed
+SELECT dbperf.manage('t_tz', '1 day', 0), dbperf.manage('t_big', 10, 0), dbperf.manage('t_date', '1 day', 0);
+SELECT fails($$SELECT dbperf.alter_policy('t_ts', premake => 3)$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_tz', premake => -3)$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_tz', '-1 day')$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_date', interval '3 hours')$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_tz', epoch_unit => 'seconds')$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_big', '1 day')$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_big', -1)$$);
+SELECT fails($$SELECT dbperf.alter_policy('t_tz', time_zone => 'Mars/Olympus')$$);
+SELECT fails($$SELECT dbperf.manage('t_tz', premake => -3)$$);
+SELECT fails($$SELECT dbperf.manage('t_big', epoch_unit => 'seconds')$$);
+
+-- and so do direct writes
+SELECT fails($$UPDATE dbperf.policy SET premake = -1$$);
+SELECT fails($$UPDATE dbperf.policy SET premake = NULL$$);
+SELECT fails($$UPDATE dbperf.policy SET lock_budget = NULL$$);
+SELECT fails($$UPDATE dbperf.policy SET naming_pattern = NULL$$);
+SELECT fails($$UPDATE dbperf.policy SET time_zone = NULL$$);
+SELECT fails($$UPDATE dbperf.policy SET enabled = NULL$$);
+SELECT fails($$UPDATE dbperf.policy SET partition_interval = NULL WHERE parent = 't_tz'::regclass$$);
+SELECT fails($$UPDATE dbperf.policy SET partition_step = 10 WHERE parent = 't_tz'::regclass$$);
+SELECT fails($$UPDATE dbperf.policy SET partition_interval = '1 day' WHERE parent = 't_big'::regclass$$);
+SELECT fails($$UPDATE dbperf.policy SET epoch_unit = 'seconds' WHERE parent = 't_big'::regclass$$);
+SELECT fails($$UPDATE dbperf.policy SET parent = 't_ts'::regclass WHERE parent = 't_tz'::regclass$$);
+SELECT fails($$INSERT INTO dbperf.policy (parent, partition_interval) VALUES ('plain', '1 day')$$);
+SELECT fails($$INSERT INTO dbperf.policy (parent, partition_interval) VALUES (NULL, '1 day')$$);
+SELECT fails($$INSERT INTO dbperf.policy (parent, partition_interval) VALUES ('t_tz', '1 day')$$);
+SELECT fails($$INSERT INTO dbperf.policy (parent, partition_interval, time_zone) VALUES ('t_ts', '1 day', 'Mars/Olympus')$$);
+-- a good one fills in its defaults, is audited and served
+INSERT INTO dbperf.policy (parent, partition_interval) VALUES ('t_ts', '1 week');
+SELECT premake, anchor, time_zone, sanity_window FROM dbperf.policy WHERE parent = 't_ts'::regclass;
+UPDATE dbperf.policy SET premake = 1 WHERE parent = 't_ts'::regclass;
+UPDATE dbperf.policy SET premake = 1 WHERE parent = 't_ts'::regclass;
+SELECT partition, status FROM dbperf.run_maintenance('t_ts');
+DELETE FROM dbperf.policy WHERE parent = 't_ts'::regclass;
+SELECT action, source, detail -> 'premake' AS premake FROM dbperf.partition_events WHERE parent = 't.t_ts' ORDER BY event_id;
