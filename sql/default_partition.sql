@@ -39,3 +39,16 @@ SELECT count(*) AS guards FROM pg_constraint WHERE conrelid = 'dflt'::regclass;
 SELECT partition FROM partitions('ticks');
 SELECT count(*), min(k), max(k) FROM dflt;
 SELECT ok, reason FROM dbperf.verify_audit();
+-- a partitioned default partition can be of any size, and goes the same way
+SELECT make('sub');
+CREATE TABLE sub_default PARTITION OF sub DEFAULT PARTITION BY LIST (v);
+CREATE TABLE sub_default_x PARTITION OF sub_default FOR VALUES IN ('x');
+CREATE TABLE sub_default_d PARTITION OF sub_default DEFAULT;
+INSERT INTO sub VALUES ('1999-01-01', 'x'), ('1999-01-01', 'y');
+SELECT dbperf.manage('sub', '1 month', 1, enabled => false);
+SELECT fails($$SELECT dbperf.create_partition('sub', '2027-01-01')$$);
+CALL dbperf.maintain('sub');
+SELECT partition FROM partitions('sub');
+SELECT conrelid::regclass, conname FROM pg_constraint WHERE conrelid::regclass::text LIKE 'sub%' AND contype = 'c';
+-- rows go where they belong
+INSERT INTO sub VALUES ('2027-01-21', 'x'), ('1999-01-01', 'z') RETURNING tableoid::regclass, k;

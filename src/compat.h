@@ -81,4 +81,9 @@
 #define dbp_partitioned_access_method(relid) NULL
 #endif
 
+/* pg_database.datconnlimit of a database whose DROP was interrupted; not in the first 15 */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB -2
+#endif
+
 #endif							/* DBP_COMPAT_H */

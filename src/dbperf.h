@@ -14,4 +14,4 @@
 
 extern PGDLLEXPORT void _PG_init(void);
 
-#endif							/* DBP_DBPERF_H */
+#endif /* DBP_DBPERF_H */

@@ -22,14 +22,14 @@
 #define DBP_DAY_SECONDS (24 * 60 * 60)
 #define DBP_DAY_MINUTES (24 * 60)
 
-bool		dbp_enabled = true;
-char	   *dbp_databases = NULL;
-int			dbp_naptime = DBP_DAY_SECONDS;
-int			dbp_max_workers = 2;
-int			dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
+bool  dbp_enabled = true;
+char *dbp_databases = NULL;
+int	  dbp_naptime = DBP_DAY_SECONDS;
+int	  dbp_max_workers = 2;
+int	  dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
 
 /* The text of dbperf.now_override, and what it parsed to (DT_NOBEGIN: not set) */
-static char *now_override = NULL;
+static char		  *now_override = NULL;
 static TimestampTz now_override_value = DT_NOBEGIN;
 
 bool
@@ -52,14 +52,14 @@ dbp_now(void)
 static bool
 parse_absolute_time(const char *text, TimestampTz *result)
 {
-	char		workbuf[MAXDATELEN + MAXDATEFIELDS];
-	char	   *field[MAXDATEFIELDS];
-	int			ftype[MAXDATEFIELDS];
-	int			nf;
-	int			dtype;
+	char		 workbuf[MAXDATELEN + MAXDATEFIELDS];
+	char		*field[MAXDATEFIELDS];
+	int			 ftype[MAXDATEFIELDS];
+	int			 nf;
+	int			 dtype;
 	struct pg_tm tt;
-	fsec_t		fsec;
-	int			tz = 0;
+	fsec_t		 fsec;
+	int			 tz = 0;
 
 	if (ParseDateTime(text, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nf) != 0)
 		return false;
@@ -81,7 +81,7 @@ parse_absolute_time(const char *text, TimestampTz *result)
 static bool
 check_now_override(char **newval, void **extra, GucSource source)
 {
-	TimestampTz value = DT_NOBEGIN;
+	TimestampTz	 value = DT_NOBEGIN;
 	TimestampTz *kept;
 
 	if (*newval != NULL && **newval != '\0' && !parse_absolute_time(*newval, &value))
@@ -108,9 +108,9 @@ assign_now_override(const char *newval, void *extra)
 static bool
 check_databases(char **newval, void **extra, GucSource source)
 {
-	char	   *copy = pstrdup(*newval);
-	List	   *names;
-	bool		ok = SplitIdentifierString(copy, ',', &names);
+	char *copy = pstrdup(*newval);
+	List *names;
+	bool  ok = SplitIdentifierString(copy, ',', &names);
 
 	if (!ok)
 		GUC_check_errdetail("A list of database names separated by commas is expected; "
@@ -123,10 +123,10 @@ check_databases(char **newval, void **extra, GucSource source)
 bool
 dbp_database_listed(const char *datname)
 {
-	char	   *copy;
-	List	   *names;
-	ListCell   *cell;
-	bool		found = false;
+	char	 *copy;
+	List	 *names;
+	ListCell *cell;
+	bool	  found = false;
 
 	if (dbp_databases == NULL || dbp_databases[0] == '\0')
 		return true;
@@ -150,36 +150,23 @@ dbp_database_listed(const char *datname)
 void
 dbp_guc_init(void)
 {
-	DefineCustomBoolVariable("dbperf.enabled",
-							 "Lets the background worker do its work.",
+	DefineCustomBoolVariable("dbperf.enabled", "Lets the background worker do its work.",
 							 "Off: the launcher idles; functions called by hand still work.",
-							 &dbp_enabled,
-							 true,
-							 PGC_SIGHUP,
-							 0,
-							 NULL, NULL, NULL);
+							 &dbp_enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("dbperf.databases",
 							   "Databases that the background worker looks after.",
 							   "A list separated by commas. Empty: every database that "
 							   "accepts connections, templates left out.",
-							   &dbp_databases,
-							   "",
-							   PGC_SIGHUP,
-							   GUC_LIST_INPUT,
-							   check_databases, NULL, NULL);
+							   &dbp_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, check_databases,
+							   NULL, NULL);
 
 	DefineCustomIntVariable("dbperf.naptime",
 							"Longest time between two maintenance runs of a database.",
 							"Runs also happen when a bound falls due, on dbperf.wake(), and "
 							"when an insert found no partition.",
-							&dbp_naptime,
-							DBP_DAY_SECONDS,
-							1,
-							7 * DBP_DAY_SECONDS,
-							PGC_SIGHUP,
-							GUC_UNIT_S,
-							NULL, NULL, NULL);
+							&dbp_naptime, DBP_DAY_SECONDS, 1, 7 * DBP_DAY_SECONDS, PGC_SIGHUP,
+							GUC_UNIT_S, NULL, NULL, NULL);
 
 	/*
 	 * It sizes shared memory, so it is fixed at server start. A session that
@@ -189,34 +176,20 @@ dbp_guc_init(void)
 	DefineCustomIntVariable("dbperf.max_workers",
 							"Number of databases that are maintained at the same time.",
 							"Each takes one of max_worker_processes while it runs.",
-							&dbp_max_workers,
-							2,
-							1,
-							DBP_MAX_WORKERS,
-							process_shared_preload_libraries_in_progress ?
-							PGC_POSTMASTER : PGC_SIGHUP,
-							0,
-							NULL, NULL, NULL);
+							&dbp_max_workers, 2, 1, DBP_MAX_WORKERS,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER
+																		 : PGC_SIGHUP,
+							0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("dbperf.job_runs_retention",
 							"Age at which rows of dbperf.job_runs are removed.",
-							"0 keeps them for ever.",
-							&dbp_job_runs_retention,
-							30 * DBP_DAY_MINUTES,
-							0,
-							INT_MAX / 60,
-							PGC_SIGHUP,
-							GUC_UNIT_MIN,
-							NULL, NULL, NULL);
+							"0 keeps them for ever.", &dbp_job_runs_retention, 30 * DBP_DAY_MINUTES,
+							0, INT_MAX / 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("dbperf.now_override",
 							   "A fixed date and time to take for the present, for tests.",
-							   "Empty: the clock of the machine.",
-							   &now_override,
-							   "",
-							   PGC_SUSET,
-							   GUC_NOT_IN_SAMPLE,
-							   check_now_override, assign_now_override, NULL);
+							   "Empty: the clock of the machine.", &now_override, "", PGC_SUSET,
+							   GUC_NOT_IN_SAMPLE, check_now_override, assign_now_override, NULL);
 
 	MarkGUCPrefixReserved("dbperf");
 }

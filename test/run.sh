@@ -120,6 +120,7 @@ test_ordinary()
 need_root
 if [ -n "$QUICK" ]; then install_for_build; else install_for_test; fi
 locate_postgres
+lock_install
 WORK=$(mktemp -d "${DBPERF_TMPDIR:-/tmp}/dbperf-test.XXXXXX")
 chown postgres "$WORK"
 mkdir "$WORK/out" && chown postgres "$WORK/out"

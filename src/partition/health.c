@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(dbperf_relation_files);
 static DbpPolicy *
 policy_or_key(Oid parent, bool *managed)
 {
-	List	   *policies = dbp_policy_load(parent, false);
+	List	   *policies = OidIsValid(parent) ? dbp_policy_load(parent, false) : NIL;
 	DbpPolicy  *policy;
 
 	*managed = policies != NIL;

@@ -108,21 +108,19 @@ static bool
 has_column_settings(HeapTuple attribute)
 {
 	bool		no_acl;
-	bool		no_options;
 	bool		no_target;
 	Datum		target;
 
 	(void) SysCacheGetAttr(ATTNUM, attribute, Anum_pg_attribute_attacl, &no_acl);
-	(void) SysCacheGetAttr(ATTNUM, attribute, Anum_pg_attribute_attoptions, &no_options);
 	target = SysCacheGetAttr(ATTNUM, attribute, Anum_pg_attribute_attstattarget, &no_target);
-	return !no_acl || !no_options || (!no_target && dbp_datum_stattarget(target) >= 0);
+	return !no_acl || (!no_target && dbp_datum_stattarget(target) >= 0);
 }
 
 static void
 copy_column_rows(Oid parent, Oid child)
 {
 	static const AttrNumber columns[] = {
-		Anum_pg_attribute_attacl, Anum_pg_attribute_attoptions, Anum_pg_attribute_attstattarget
+		Anum_pg_attribute_attacl, Anum_pg_attribute_attstattarget
 	};
 	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
 	HeapTuple	class = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
@@ -155,8 +153,8 @@ copy_column_rows(Oid parent, Oid child)
 }
 
 /*
- * Copy privileges, RLS flags, comment, and the columns' privileges,
- * statistics targets and options.
+ * Copy privileges, RLS flags, comment, and the columns' privileges and
+ * statistics targets.
  */
 void
 dbp_inherit_settings(Oid parent, Oid child)
@@ -187,12 +185,37 @@ has_policies(Oid parent)
 	return found;
 }
 
+/*
+ * Has a column options such as n_distinct?  Minor releases of 2026 keep a
+ * column's version there as well, which belongs to its own table only.
+ */
+static bool
+has_column_options(Relation rel)
+{
+	for (AttrNumber attnum = 1; attnum <= RelationGetNumberOfAttributes(rel); attnum++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(rel)),
+											Int16GetDatum(attnum));
+		bool		isnull;
+		Datum		options = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attoptions, &isnull);
+		ListCell   *cell;
+		bool		found = false;
+
+		foreach(cell, isnull ? NIL : untransformRelOptions(options))
+			found |= strncmp(lfirst_node(DefElem, cell)->defname, "n_distinct", 10) == 0;
+		ReleaseSysCache(tuple);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
 static bool
 needs_statements(Oid parent)
 {
 	Relation	rel = table_open(parent, NoLock);
 	bool		needed = rel->rd_rel->relreplident != REPLICA_IDENTITY_DEFAULT ||
-		RelationGetStatExtList(rel) != NIL;
+		RelationGetStatExtList(rel) != NIL || has_column_options(rel);
 
 	table_close(rel, NoLock);
 	return needed || has_policies(parent);
@@ -200,8 +223,8 @@ needs_statements(Oid parent)
 
 /*
  * Statements that give an attached partition the parent's row security
- * policies, replica identity and targets of extended statistics: a list of
- * strings.  They are made by SQL (dbperf.inherit_statements) as the owner of
+ * policies, replica identity, targets of extended statistics and options of
+ * columns: a list of strings.  They are made by SQL (dbperf.inherit_statements) as the owner of
  * the extension, to be run as the owner of the table.
  */
 List *
@@ -231,6 +254,38 @@ dbp_inherit_statements(Oid parent, Oid child)
 }
 
 /*
+ * Add a table's storage parameters to a list for WITH ().  Returns the OID of
+ * its TOAST table; false in *found when it is no ordinary table.
+ */
+static Oid
+append_reloptions(StringInfo buf, Oid relid, const char *prefix, char relkind, bool *found)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			toast = InvalidOid;
+
+	*found = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relkind == relkind;
+	if (*found)
+	{
+		bool		isnull;
+		Datum		value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
+		ListCell   *cell;
+
+		foreach(cell, isnull ? NIL : untransformRelOptions(value))
+		{
+			DefElem    *option = lfirst(cell);
+
+			appendStringInfo(buf, "%s%s%s = %s", buf->len > 0 ? ", " : "", prefix,
+							 quote_identifier(option->defname),
+							 quote_literal_cstr(defGetString(option)));
+		}
+		toast = ((Form_pg_class) GETSTRUCT(tuple))->reltoastrelid;
+	}
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return toast;
+}
+
+/*
  * The storage parameters of the newest partition that is an ordinary table,
  * as "name = 'value', …", or NULL: a partitioned table cannot have any itself.
  */
@@ -238,37 +293,17 @@ char *
 dbp_inherit_reloptions(const DbpParts *parts)
 {
 	StringInfoData buf;
-	List	   *options = NIL;
-	ListCell   *cell;
+	bool		found = false;
 
-	for (int i = parts->n - 1; i >= 0; i--)
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(parts->part[i].relid));
-		bool		isnull = true;
-		bool		table;
-		Datum		value = (Datum) 0;
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		table = ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION;
-		if (table)
-			value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
-		if (!isnull)
-			options = untransformRelOptions(value);
-		ReleaseSysCache(tuple);
-		if (table)
-			break;
-	}
-	if (options == NIL)
-		return NULL;
 	initStringInfo(&buf);
-	foreach(cell, options)
+	for (int i = parts->n - 1; i >= 0 && !found; i--)
 	{
-		DefElem    *option = lfirst(cell);
+		Oid			toast = append_reloptions(&buf, parts->part[i].relid, "", RELKIND_RELATION,
+											  &found);
+		bool		has_toast;
 
-		appendStringInfo(&buf, "%s%s = %s", buf.len > 0 ? ", " : "",
-						 quote_identifier(option->defname),
-						 quote_literal_cstr(defGetString(option)));
+		if (OidIsValid(toast))
+			(void) append_reloptions(&buf, toast, "toast.", RELKIND_TOASTVALUE, &has_toast);
 	}
-	return buf.data;
+	return buf.len > 0 ? buf.data : NULL;
 }

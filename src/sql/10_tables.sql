@@ -36,7 +36,7 @@ COMMENT ON COLUMN dbperf.policy.run_order IS 'lower numbers are maintained first
 COMMENT ON COLUMN dbperf.policy.lock_budget IS 'how long one try may poll for its locks, and the longest wait that maintenance may cause';
 COMMENT ON COLUMN dbperf.policy.sanity_window IS 'an insert that found no partition has one made if its key lies this close to now';
 COMMENT ON COLUMN dbperf.policy.sanity_step IS 'the same for plain numbers, around the highest partition with rows';
-COMMENT ON COLUMN dbperf.policy.created_at IS 'when the table came under management; a row that arrives with an earlier time comes from a dump';
+COMMENT ON COLUMN dbperf.policy.created_at IS 'when the table came under management; a row that arrives with another time than now comes from a dump';
 
 -- What the last run knew of each policy; made anew when it is lost.
 CREATE TABLE dbperf.policy_state (

@@ -140,6 +140,11 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         RETURN OLD;
     END IF;
+    -- only a dump brings another time along, and only the extension's owner may restore one: it
+    -- writes no event, and keeps the worker away for a while
+    IF TG_OP = 'INSERT' AND NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        NEW.created_at := now();
+    END IF;
     IF TG_OP = 'UPDATE' AND OLD.parent <> NEW.parent THEN
         RAISE EXCEPTION 'a policy cannot be moved to another table'
             USING ERRCODE = 'feature_not_supported', HINT = 'Use dbperf.unmanage() and dbperf.manage().';
@@ -226,6 +231,13 @@ BEGIN
     PERFORM dbperf.check_naming_pattern(NEW.naming_pattern);
     IF NEW.tablespace IS NOT NULL AND
         NOT EXISTS (SELECT FROM pg_tablespace t WHERE t.spcname = NEW.tablespace AND t.spcname <> 'pg_global') THEN
+        IF TG_OP = 'INSERT' AND NEW.created_at <> now() THEN
+            -- one error would cost a restore all policies
+            RAISE WARNING 'tablespace "%" of the policy of table % does not exist here', NEW.tablespace, parent
+                USING ERRCODE = 'undefined_object', HINT = 'New partitions go where the parent table is.';
+            NEW.tablespace := NULL;
+            RETURN NEW;
+        END IF;
         RAISE EXCEPTION 'tablespace "%" does not exist, or cannot hold tables', NEW.tablespace USING ERRCODE = 'undefined_object';
     END IF;
     RETURN NEW;
@@ -259,7 +271,7 @@ BEGIN
         UPDATE dbperf.policy_state SET next_try_at = NULL WHERE parent = p.parent;
     END IF;
     -- a restore: the events arrive as well, and say when it came under management
-    IF TG_OP = 'INSERT' AND p.created_at < now() THEN
+    IF TG_OP = 'INSERT' AND p.created_at <> now() THEN
         INSERT INTO dbperf.policy_state (parent, restored_by, restorer_start)
             SELECT p.parent, a.pid, a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) a;
         PERFORM dbperf.wake();

@@ -58,6 +58,13 @@ AS $$
                 WHERE pi.indrelid = $1 AND pi.indisreplident)) END)
         FROM pg_class r, c WHERE r.oid = $1 AND r.relreplident <> 'd'
     UNION ALL
+    SELECT format('ALTER TABLE %s ALTER %I SET (%s)', c.name, a.attname,
+            (SELECT string_agg(format('%I = %L', o.option_name, o.option_value), ', ')
+             FROM pg_options_to_table(a.attoptions) o WHERE o.option_name LIKE 'n\_distinct%'))
+        FROM pg_attribute a, c
+        WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+        AND EXISTS (SELECT FROM pg_options_to_table(a.attoptions) o WHERE o.option_name LIKE 'n\_distinct%')
+    UNION ALL
     SELECT format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, cs.stxname, ps.stxstattarget)
         FROM pg_statistic_ext ps
         JOIN pg_statistic_ext cs ON cs.stxrelid = $2 AND cs.stxkind = ps.stxkind
@@ -65,7 +72,7 @@ AS $$
         JOIN pg_namespace n ON n.oid = cs.stxnamespace
         WHERE ps.stxrelid = $1 AND ps.stxstattarget >= 0
 $$;
-COMMENT ON FUNCTION dbperf.inherit_statements(oid, oid) IS 'Statements that give a new partition its parent''s policies, replica identity and statistics targets';
+COMMENT ON FUNCTION dbperf.inherit_statements(oid, oid) IS 'Statements that give a new partition its parent''s policies, replica identity, statistics targets and column options';
 
 CREATE FUNCTION dbperf.create_partition(parent regclass, at text)
 RETURNS regclass

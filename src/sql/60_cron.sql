@@ -35,10 +35,11 @@ COMMENT ON FUNCTION dbperf.cron_job_id() IS 'The id of the pg_cron job that sche
 REVOKE EXECUTE ON FUNCTION dbperf.cron_job_id() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dbperf.cron_job_id() TO pg_monitor;
 
--- Complains with the way out when jobs cannot be scheduled from this database.
+-- Complains with the way out when jobs cannot be scheduled from this database. As the extension's
+-- owner: settings of pg_cron are hidden from ordinary users.
 CREATE FUNCTION dbperf.require_cron(schedule text)
 RETURNS void
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

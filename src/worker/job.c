@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
@@ -41,13 +42,13 @@
 #define DBP_MIN_DELAY_MS 1000
 
 /* The order, as it was when this process came */
-static DbpSlot order;
+static DbpSlot	order;
 static DbpSlot *my_slot = NULL;
 
 /* The answer so far */
 static DbpReport report;
 
-static instr_time slice_start;
+static instr_time			 slice_start;
 static volatile sig_atomic_t terminate_requested = false;
 
 /*
@@ -57,7 +58,7 @@ static volatile sig_atomic_t terminate_requested = false;
 static void
 handle_sigterm(SIGNAL_ARGS)
 {
-	int			save_errno = errno;
+	int save_errno = errno;
 
 	if (terminate_requested)
 		die(postgres_signal_arg);
@@ -69,6 +70,16 @@ handle_sigterm(SIGNAL_ARGS)
 		SetLatch(MyLatch);
 	}
 	errno = save_errno;
+}
+
+/* Cut between two characters: worker_status shows it to clients */
+static void
+set_error(const char *message)
+{
+	int len = pg_mbcliplen(message, strlen(message), sizeof(report.error) - 1);
+
+	memcpy(report.error, message, len);
+	report.error[len] = '\0';
 }
 
 static void
@@ -88,8 +99,8 @@ worker_leaves(int code, Datum arg)
 static bool
 worker_arrives(int index)
 {
-	uint32		generation;
-	bool		mine;
+	uint32 generation;
+	bool   mine;
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 	if (dbp_shmem == NULL || index < 0 || index >= dbp_shmem->nslots)
@@ -131,7 +142,7 @@ pin_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
-		{"transaction_timeout", "0"},	/* since 17 */
+		{"transaction_timeout", "0"}, /* since 17 */
 	};
 
 	for (int i = 0; i < (int) lengthof(settings); i++)
@@ -145,12 +156,23 @@ pin_settings(void)
 					PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* For the case that the error of the SIGTERM was caught on its way */
+static void
+check_for_termination(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (terminate_requested)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling maintenance because the worker is to end")));
+}
+
 /* What is left of the time slice; 0: nothing */
 static int
 slice_left_ms(void)
 {
-	instr_time	elapsed;
-	double		left;
+	instr_time elapsed;
+	double	   left;
 
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, slice_start);
@@ -170,7 +192,8 @@ pause_until(TimestampTz next_due)
 	/* when the clock is held still, no bound comes any nearer */
 	if (dbp_now_is_fixed() || next_due >= now + longest * 1000)
 		return longest;
-	return Max((next_due - now) / 1000, DBP_MIN_DELAY_MS);
+	/* rounded up, not to come a moment too early */
+	return Max((next_due - now) / 1000 + 1, DBP_MIN_DELAY_MS);
 }
 
 /*
@@ -180,7 +203,7 @@ pause_until(TimestampTz next_due)
 static Portal
 begin_call(void)
 {
-	Portal		portal;
+	Portal portal;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -249,7 +272,7 @@ end_simple(void)
 static bool
 has_extension(void)
 {
-	bool		exists;
+	bool exists;
 
 	begin_simple();
 	exists = dbp_extension_exists();
@@ -264,16 +287,16 @@ static void
 run_request(DbpMaintainRequest *request)
 {
 	DbpMaintainResult result;
-	Portal		portal;
+	Portal			  portal;
 
 	memset(&result, 0, sizeof(result));
+	check_for_termination();
 	request->source = "worker";
 	request->commit_each = true;
 	request->slice_ms = Max(slice_left_ms(), 1);
 	request->background = true;
 
-	pgstat_report_activity(STATE_RUNNING,
-						   psprintf("partition maintenance (%s)", request->reason));
+	pgstat_report_activity(STATE_RUNNING, psprintf("partition maintenance (%s)", request->reason));
 	portal = begin_call();
 	dbp_maintain_run(request, &result);
 	end_call(portal);
@@ -290,7 +313,7 @@ run_request(DbpMaintainRequest *request)
 static bool
 is_managed(const DbpMissing *missing)
 {
-	bool		managed;
+	bool managed;
 
 	begin_simple();
 	managed = OidIsValid(dbp_policy_find(missing->schema, missing->table));
@@ -322,7 +345,7 @@ run_missing(const DbpMissing *missing)
 static void
 run_order(void)
 {
-	DbpMissing	missing;
+	DbpMissing missing;
 
 	report.delay_ms = (int64) dbp_naptime * 1000;
 	if (!has_extension())
@@ -354,7 +377,7 @@ run_order(void)
  * the report, returns false.
  */
 static bool
-run_guarded(void (*part) (void), MemoryContext context)
+run_guarded(void (*part)(void), MemoryContext context)
 {
 	volatile bool ok = true;
 
@@ -365,7 +388,7 @@ run_guarded(void (*part) (void), MemoryContext context)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData *edata;
 
 		HOLD_INTERRUPTS();
 		MemoryContextSwitchTo(context);
@@ -376,10 +399,10 @@ run_guarded(void (*part) (void), MemoryContext context)
 		LWLockReleaseAll();
 		MemoryContextSwitchTo(context);
 
-		report.outcome = edata->sqlerrcode == ERRCODE_QUERY_CANCELED ?
-			DBP_OUTCOME_CANCELED : DBP_OUTCOME_FAILED;
+		report.outcome =
+			edata->sqlerrcode == ERRCODE_QUERY_CANCELED ? DBP_OUTCOME_CANCELED : DBP_OUTCOME_FAILED;
 		report.sqlerrcode = edata->sqlerrcode;
-		strlcpy(report.error, edata->message, sizeof(report.error));
+		set_error(edata->message);
 		ok = false;
 		RESUME_INTERRUPTS();
 	}
@@ -395,8 +418,8 @@ run_guarded(void (*part) (void), MemoryContext context)
 static void
 settle_run(void)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
-	Datum		values[4];
+	Oid	  types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
+	Datum values[4];
 
 	if (!has_extension())
 	{
@@ -405,8 +428,7 @@ settle_run(void)
 		return;
 	}
 
-	values[0] = CStringGetTextDatum(report.outcome == DBP_OUTCOME_CANCELED ?
-									"canceled" : "failed");
+	values[0] = CStringGetTextDatum(report.outcome == DBP_OUTCOME_CANCELED ? "canceled" : "failed");
 	values[1] = CStringGetTextDatum(report.error);
 	values[2] = Int32GetDatum(MyProcPid);
 	values[3] = TimestampTzGetDatum(MyStartTimestamp);

@@ -40,9 +40,9 @@ static bool
 parse_key(const char *detail, char *key, size_t keylen)
 {
 	static const char separator[] = ") = (";
-	const char *start = NULL;
-	const char *end;
-	size_t		len;
+	const char		 *start = NULL;
+	const char		 *end;
+	size_t			  len;
 
 	if (detail == NULL)
 		return false;
@@ -78,7 +78,7 @@ copy_setting(const char *name, char *value, size_t valuelen)
 static void
 note_missing_partition(const ErrorData *edata)
 {
-	DbpMissing	missing;
+	DbpMissing missing;
 
 	memset(&missing, 0, sizeof(missing));
 	missing.dboid = MyDatabaseId;
@@ -94,16 +94,11 @@ note_missing_partition(const ErrorData *edata)
 static void
 watch_errors(ErrorData *edata)
 {
-	if (edata->elevel == ERROR &&
-		edata->sqlerrcode == ERRCODE_CHECK_VIOLATION &&
-		edata->message_id != NULL &&
-		edata->schema_name != NULL &&
-		edata->table_name != NULL &&
-		strcmp(edata->message_id, DBP_NO_PARTITION_MESSAGE) == 0 &&
-		dbp_shmem != NULL && dbp_enabled &&
-		!dbp_is_worker_process && !proc_exit_inprogress &&
-		MyProc != NULL && OidIsValid(MyDatabaseId) &&
-		!LWLockHeldByMe(dbp_shmem->lock))
+	if (edata->elevel == ERROR && edata->sqlerrcode == ERRCODE_CHECK_VIOLATION &&
+		edata->message_id != NULL && edata->schema_name != NULL && edata->table_name != NULL &&
+		strcmp(edata->message_id, DBP_NO_PARTITION_MESSAGE) == 0 && dbp_shmem != NULL &&
+		dbp_enabled && !dbp_is_worker_process && !proc_exit_inprogress && MyProc != NULL &&
+		OidIsValid(MyDatabaseId) && !LWLockHeldByMe(dbp_shmem->lock))
 		note_missing_partition(edata);
 
 	if (prev_emit_log_hook)

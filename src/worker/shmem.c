@@ -24,8 +24,8 @@
 
 PG_FUNCTION_INFO_V1(dbperf_wake);
 
-DbpShmem   *dbp_shmem = NULL;
-bool		dbp_is_worker_process = false;
+DbpShmem *dbp_shmem = NULL;
+bool	  dbp_is_worker_process = false;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
@@ -53,7 +53,7 @@ request_shmem(void)
 static void
 startup_shmem(void)
 {
-	bool		found;
+	bool found;
 
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
@@ -121,7 +121,7 @@ set_launcher_latch(void)
 void
 dbp_shmem_wake(Oid dboid)
 {
-	bool		known = false;
+	bool known = false;
 
 	if (dbp_shmem == NULL)
 		return;
@@ -140,6 +140,14 @@ dbp_shmem_wake(Oid dboid)
 	LWLockRelease(dbp_shmem->lock);
 }
 
+void
+dbp_shmem_wake_all(void)
+{
+	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
+	dbp_shmem->wake_all = true;
+	LWLockRelease(dbp_shmem->lock);
+}
+
 /*
  * Leaves a request to make the partition that an insert did not find. False
  * when there is no room, or the table has enough of them: the client's next
@@ -148,25 +156,24 @@ dbp_shmem_wake(Oid dboid)
 bool
 dbp_shmem_add_missing(const DbpMissing *missing)
 {
-	bool		wanted;
-	int			same_table = 0;
-	bool		known = false;
+	bool wanted;
+	int	 same_table = 0;
+	bool known = false;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < dbp_shmem->nmissing; i++)
 	{
 		const DbpMissing *other = &dbp_shmem->missing[i];
 
-		if (other->dboid != missing->dboid ||
-			strcmp(other->table, missing->table) != 0 ||
+		if (other->dboid != missing->dboid || strcmp(other->table, missing->table) != 0 ||
 			strcmp(other->schema, missing->schema) != 0)
 			continue;
 		same_table++;
 		if (other->has_key == missing->has_key && strcmp(other->key, missing->key) == 0)
 			known = true;
 	}
-	wanted = (!known && same_table < DBP_MAX_MISSING_PER_TABLE &&
-			  dbp_shmem->nmissing < DBP_MAX_MISSING);
+	wanted =
+		(!known && same_table < DBP_MAX_MISSING_PER_TABLE && dbp_shmem->nmissing < DBP_MAX_MISSING);
 	if (wanted)
 		dbp_shmem->missing[dbp_shmem->nmissing++] = *missing;
 	if (wanted || known)
@@ -183,8 +190,8 @@ dbp_shmem_add_missing(const DbpMissing *missing)
 bool
 dbp_shmem_take_missing(Oid dboid, DbpMissing *missing)
 {
-	bool		found = false;
-	int			kept = 0;
+	bool found = false;
+	int	 kept = 0;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < dbp_shmem->nmissing; i++)
@@ -251,7 +258,7 @@ dbp_wake_at_commit(void)
 Datum
 dbperf_wake(PG_FUNCTION_ARGS)
 {
-	bool		heard = false;
+	bool heard = false;
 
 	dbp_wake_at_commit();
 	if (dbp_shmem != NULL)

@@ -17,26 +17,26 @@
 
 #include "guc.h"
 
-#define DBP_MAX_WAKES 64		/* databases with a wake-up call; more wake all */
-#define DBP_MAX_MISSING 64		/* inserts that found no partition; more are dropped */
+#define DBP_MAX_WAKES 64   /* databases with a wake-up call; more wake all */
+#define DBP_MAX_MISSING 64 /* inserts that found no partition; more are dropped */
 #define DBP_MAX_MISSING_PER_TABLE 4
-#define DBP_MAX_DATABASES 128	/* databases whose plan worker_status can show */
+#define DBP_MAX_DATABASES 128 /* databases whose plan worker_status can show */
 
 #define DBP_ERROR_LEN 256
-#define DBP_KEY_LEN 80			/* the server cuts key values at 64 bytes */
+#define DBP_KEY_LEN 80 /* the server cuts key values at 64 bytes */
 #define DBP_DATESTYLE_LEN 32
 #define DBP_TIMEZONE_LEN 256
 
 /* An insert that found no partition, as the failing session saw it */
 typedef struct DbpMissing
 {
-	Oid			dboid;
-	char		schema[NAMEDATALEN];
-	char		table[NAMEDATALEN];
-	bool		has_key;		/* false: the session may not read the key column */
-	char		key[DBP_KEY_LEN];
-	char		datestyle[DBP_DATESTYLE_LEN];
-	char		timezone[DBP_TIMEZONE_LEN];
+	Oid	 dboid;
+	char schema[NAMEDATALEN];
+	char table[NAMEDATALEN];
+	bool has_key; /* false: the session may not read the key column */
+	char key[DBP_KEY_LEN];
+	char datestyle[DBP_DATESTYLE_LEN];
+	char timezone[DBP_TIMEZONE_LEN];
 } DbpMissing;
 
 /* README.md tells who moves a slot from which state to which */
@@ -50,7 +50,7 @@ typedef enum DbpSlotState
 
 typedef enum DbpJobOutcome
 {
-	DBP_OUTCOME_DIED = 0,		/* what remains when nothing else was reported */
+	DBP_OUTCOME_DIED = 0, /* what remains when nothing else was reported */
 	DBP_OUTCOME_DONE,
 	DBP_OUTCOME_NO_EXTENSION,
 	DBP_OUTCOME_FAILED,
@@ -59,25 +59,25 @@ typedef enum DbpJobOutcome
 
 typedef struct DbpReport
 {
-	DbpJobOutcome	outcome;
-	bool		more;			/* the time slice ended before the work did */
-	int			created;
-	int64		delay_ms;		/* until something will fall due */
-	int			sqlerrcode;		/* of the failure */
-	char		error[DBP_ERROR_LEN];
+	DbpJobOutcome outcome;
+	bool		  more; /* the time slice ended before the work did */
+	int			  created;
+	int64		  delay_ms;	  /* until something will fall due */
+	int			  sqlerrcode; /* of the failure */
+	char		  error[DBP_ERROR_LEN];
 } DbpReport;
 
 /* One worker process: the order that the launcher gave it, and its answer */
 typedef struct DbpSlot
 {
 	DbpSlotState state;
-	uint32		generation;		/* a worker that comes too late finds another one */
-	Oid			dboid;
-	bool		full_run;		/* ordered: look at every policy */
-	bool		woken;			/* ordered by wake(), not by the clock */
-	pid_t		pid;			/* 0 until the worker has come */
-	TimestampTz since;			/* start of the present state */
-	DbpReport result;
+	uint32		 generation; /* a worker that comes too late finds another one */
+	Oid			 dboid;
+	bool		 full_run; /* ordered: look at every policy */
+	bool		 woken;	   /* ordered by wake(), not by the clock */
+	pid_t		 pid;	   /* 0 until the worker has come */
+	TimestampTz	 since;	   /* start of the present state */
+	DbpReport	 result;
 } DbpSlot;
 
 /* The launcher's plan for a database, for worker_status */
@@ -85,13 +85,13 @@ typedef struct DbpPlan
 {
 	Oid			dboid;
 	TimestampTz next_run;
-	int			failures;		/* in a row */
+	int			failures; /* in a row */
 	char		last_error[DBP_ERROR_LEN];
 } DbpPlan;
 
 typedef struct DbpShmem
 {
-	LWLock	   *lock;
+	LWLock *lock;
 
 	/* launcher; its pid is 0 while there is none */
 	pid_t		launcher_pid;
@@ -103,17 +103,17 @@ typedef struct DbpShmem
 	char		launcher_error[DBP_ERROR_LEN];
 
 	/* requests of the sessions */
-	bool		wake_all;
-	int			nwakes;
-	Oid			wakes[DBP_MAX_WAKES];
-	int			nmissing;
-	DbpMissing	missing[DBP_MAX_MISSING];
+	bool	   wake_all;
+	int		   nwakes;
+	Oid		   wakes[DBP_MAX_WAKES];
+	int		   nmissing;
+	DbpMissing missing[DBP_MAX_MISSING];
 
-	int			nplans;
-	DbpPlan		plans[DBP_MAX_DATABASES];
+	int		nplans;
+	DbpPlan plans[DBP_MAX_DATABASES];
 
-	int			nslots;
-	DbpSlot		slots[FLEXIBLE_ARRAY_MEMBER];
+	int		nslots;
+	DbpSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } DbpShmem;
 
 /* NULL when the library was not loaded by shared_preload_libraries */
@@ -125,6 +125,7 @@ extern bool dbp_is_worker_process;
 /* shmem.c */
 extern void dbp_shmem_init(void);
 extern void dbp_shmem_wake(Oid dboid);
+extern void dbp_shmem_wake_all(void);
 extern bool dbp_shmem_add_missing(const DbpMissing *missing);
 extern bool dbp_shmem_take_missing(Oid dboid, DbpMissing *missing);
 
@@ -132,10 +133,10 @@ extern bool dbp_shmem_take_missing(Oid dboid, DbpMissing *missing);
 extern void dbp_missing_init(void);
 
 /* Settings of the launcher's timing, in ms */
-#define DBP_SLICE_MS 2000		/* a worker's time; DROP DATABASE waits 5 s for sessions */
-#define DBP_GAP_MS 300			/* that DROP DATABASE, looking each 100 ms, will find */
+#define DBP_SLICE_MS 2000 /* a worker's time; DROP DATABASE waits 5 s for sessions */
+#define DBP_GAP_MS 300	  /* that DROP DATABASE, looking each 100 ms, will find */
 
 extern PGDLLEXPORT void dbp_launcher_main(Datum arg);
 extern PGDLLEXPORT void dbp_worker_main(Datum arg);
 
-#endif							/* DBP_WORKER_SHMEM_H */
+#endif /* DBP_WORKER_SHMEM_H */

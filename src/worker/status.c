@@ -16,9 +16,11 @@
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -26,8 +28,8 @@
 #include "guc.h"
 #include "shmem.h"
 
-#define DBP_STARTING_MS 30000	/* a launcher that left comes back in 5 s */
-#define DBP_STALE_MS 180000		/* it is seen each 60 s, or it is stuck */
+#define DBP_STARTING_MS 30000 /* a launcher that left comes back in 5 s */
+#define DBP_STALE_MS 180000	  /* it is seen each 60 s, or it is stuck */
 
 PG_FUNCTION_INFO_V1(dbperf_worker_state);
 
@@ -61,7 +63,7 @@ typedef struct DbpSnapshot
 	pid_t		active_pid;
 	TimestampTz active_since;
 	int			pending;
-	DbpPlan		plan;			/* dboid InvalidOid: none */
+	DbpPlan		plan; /* dboid InvalidOid: none */
 	char		launcher_error[DBP_ERROR_LEN];
 } DbpSnapshot;
 
@@ -81,7 +83,7 @@ read_shmem(DbpSnapshot *snap)
 	strlcpy(snap->launcher_error, dbp_shmem->launcher_error, DBP_ERROR_LEN);
 	for (int i = 0; i < dbp_shmem->nslots; i++)
 	{
-		DbpSlot    *slot = &dbp_shmem->slots[i];
+		DbpSlot *slot = &dbp_shmem->slots[i];
 
 		if (slot->dboid == MyDatabaseId && slot->state == DBP_SLOT_RUNNING)
 		{
@@ -105,8 +107,8 @@ read_shmem(DbpSnapshot *snap)
 static bool
 is_template(void)
 {
-	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
-	bool		result = false;
+	HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	bool	  result = false;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -128,7 +130,7 @@ is_older_than(TimestampTz then, int64 ms)
 static const char *
 judge(const DbpSnapshot *snap, const char **reason)
 {
-	char	   *datname;
+	char *datname;
 
 	*reason = NULL;
 	if (dbp_shmem == NULL)
@@ -183,7 +185,7 @@ judge(const DbpSnapshot *snap, const char **reason)
 		*reason = "the last attempt failed and will be repeated: see last_error";
 	else if (log_min_messages > ERROR || log_min_messages == LOG)
 		*reason = "log_min_messages leaves out errors, so that inserts which find no partition "
-			"are not noticed";
+				  "are not noticed";
 	return "running";
 }
 
@@ -192,6 +194,25 @@ set_timestamp(Datum *value, bool *isnull, TimestampTz at)
 {
 	*value = TimestampTzGetDatum(at);
 	*isnull = (at == 0);
+}
+
+/*
+ * The launcher belongs to no database, and its messages to no encoding.
+ */
+static char *
+clean_text(const char *text)
+{
+	char *result = pstrdup(text);
+
+	if (!pg_verifymbstr(result, strlen(result), true))
+	{
+		for (char *p = result; *p != '\0'; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+	}
+	return result;
 }
 
 /*
@@ -237,7 +258,7 @@ dbperf_worker_state(PG_FUNCTION_ARGS)
 	values[COL_FAILURES] = Int32GetDatum(snap.plan.failures);
 
 	error = snap.launcher_error[0] != '\0' ? snap.launcher_error : snap.plan.last_error;
-	values[COL_LAST_ERROR] = CStringGetTextDatum(error);
+	values[COL_LAST_ERROR] = CStringGetTextDatum(clean_text(error));
 	nulls[COL_LAST_ERROR] = (error[0] == '\0');
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls)));

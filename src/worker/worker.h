@@ -20,4 +20,4 @@ extern void dbp_worker_init(void);
  */
 extern void dbp_wake_at_commit(void);
 
-#endif							/* DBP_WORKER_H */
+#endif /* DBP_WORKER_H */

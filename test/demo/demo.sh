@@ -95,6 +95,7 @@ start()
 	need_root
 	install_for_build
 	locate_postgres
+	lock_install
 	say "building and installing"
 	make -s --no-print-directory -j2 -C "$ROOT" PG_CONFIG="$PG_CONFIG" install </dev/null >/dev/null
 	make -s --no-print-directory -C "$ROOT" PG_CONFIG="$PG_CONFIG" bench/ticks/tickgen </dev/null
@@ -105,6 +106,7 @@ start()
 	cluster_init "$CLUSTER" "shared_preload_libraries = 'tradeassist_dbperf'" \
 		"shared_buffers = 256MB" "max_wal_size = 4GB"
 	cluster_start "$CLUSTER"
+	unlock_install
 
 	DB=postgres demo_psql -c "CREATE DATABASE $DATABASE"
 	demo_psql -f "$ROOT/test/demo/schema.sql" </dev/null

@@ -47,5 +47,18 @@ need_root()
 		die "run this as root: it installs into PostgreSQL's directories and runs servers as the user postgres"
 }
 
+# One library can be installed at a time, so runs on one machine take turns. A server that is
+# started meanwhile must not inherit the lock.
+lock_install()
+{
+	mkdir -p /run/lock
+	exec 9>/run/lock/tradeassist_dbperf.lock
+	flock -n 9 || {
+		say "waiting for another run that has its build installed"
+		flock 9
+	}
+}
+unlock_install() { exec 9>&-; }
+
 # PostgreSQL refuses to run as root. Standard input passes through.
-as_postgres() { runuser -u postgres -- env HOME=/nonexistent "$@"; }
+as_postgres() { runuser -u postgres -- env HOME=/nonexistent "$@" 9>&-; }

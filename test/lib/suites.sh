@@ -140,13 +140,13 @@ suite_tap()
 		PERL5LIB="$PGXS_SRC/test/perl" PG_REGRESS="$PGXS_SRC/test/regress/pg_regress" \
 		PG_CONFIG="$PG_CONFIG" PG_TEST_PORT_DIR="$WORK/out/ports" OUT="$WORK/out/tap" \
 		TMPDIR="$WORK/tmp" \
-		FILE_TIMEOUT="${TAP_FILE_TIMEOUT:-600}" \
+		FILE_TIMEOUT="${TAP_FILE_TIMEOUT:-300}" \
 		xargs -0 -n 1 -P "${TAP_JOBS:-2}" "$WORK/tree/test/lib/run_tap_file") || true
 	for name in "${names[@]}"; do
 		dir="$WORK/out/tap/$name"
 		status=$(cat "$dir/status" 2>/dev/null || echo 'did not run')
 		if [ "$status" != 0 ]; then
-			[ "$status" != 124 ] || status="stopped after ${TAP_FILE_TIMEOUT:-600} s"
+			[ "$status" != 124 ] || status="stopped after ${TAP_FILE_TIMEOUT:-300} s"
 			record FAILED "$name" "$status"
 			grep -Ev '^ok ' "$dir/output.log" | tail -n 60 || true
 			for log in "$dir"/tmp_check/log/*; do

@@ -28,7 +28,7 @@ $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
-$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+$primary->wait_for_catchup($standby);
 
 # --- idle
 is(worker_status($standby, 'app', "state, launcher_pid IS NULL, reason LIKE '%promotion%', last_run_status"),
@@ -46,7 +46,7 @@ $primary->safe_psql('app', q{
 		EXECUTE format('ALTER DATABASE app SET dbperf.now_override = %L', now() + interval '2 months');
 	END $$});
 ok(wake_and_wait($primary, 'app'), 'the primary works on');
-$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+$primary->wait_for_catchup($standby);
 is(partition_count($standby, 'app', 'ticks'), 5, 'its partitions arrive');
 
 # --- the primary fails, with work undone
@@ -55,7 +55,7 @@ $primary->safe_psql('app', q{
 	BEGIN
 		EXECUTE format('ALTER DATABASE app SET dbperf.now_override = %L', now() + interval '4 months');
 	END $$});
-$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+$primary->wait_for_catchup($standby);
 $primary->stop('immediate');
 $standby->promote;
 poll_ok($standby, 'app',

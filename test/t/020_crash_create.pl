@@ -48,16 +48,19 @@ sub prepare
 
 sub crash
 {
-	my ($way, $pid) = @_;
+	my ($way, $pid, @sessions) = @_;
 	if ($way eq 'kill9')
 	{
 		my $since = -s $node->logfile;
 		kill 'KILL', $pid;
 		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $since);
 		$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not recover';
+		finish_sql($_) for @sessions;
 		return;
 	}
 	$node->stop('immediate');
+	# before the new server inherits the pipes to them
+	finish_sql($_) for @sessions;
 	set_worker('on');
 	$node->start;
 	return;
@@ -133,8 +136,7 @@ for my $i (0 .. $#cases)
 	}
 	is($node->safe_psql($db, "SELECT status, partitions_created FROM dbperf.job_runs WHERE pid = $pid"),
 		'running|0', "$name: that it runs is known while it does");
-	crash($way, $pid);
-	finish_sql($call) if defined $call;
+	crash($way, $pid, defined $call ? $call : ());
 	check_after_crash($db, $name, $pid, $way eq 'kill9' && $who eq 'call' ? $whole : undef);
 }
 
@@ -151,9 +153,7 @@ for my $way ('kill9', 'immediate')
 	ok($node->poll_query_until($db, "SELECT EXISTS (SELECT $waiting)"), "$name: it has come to commit");
 	my $pid = $node->safe_psql($db, "SELECT pid $waiting");
 	is(partition_count($node, $db, 't'), 0, "$name: nothing is to be seen before commit");
-	crash($way, $pid);
-	finish_sql($call);
-	finish_sql($holder);
+	crash($way, $pid, $call, $holder);
 	check_after_crash($db, $name, $pid, $way eq 'kill9' ? 0 : undef);
 }
 
@@ -168,8 +168,7 @@ for my $what ('SELECT dbperf.create_partitions', 'CALL dbperf.backfill')
 	my $call = start_sql($node, $db,
 		"$what('t', (now() - interval '20 months')::text, now()::text)", app => 'call');
 	my $pid = wait_at_step($node, $db, 'call');
-	crash('kill9', $pid);
-	finish_sql($call);
+	crash('kill9', $pid, $call);
 	is(partition_count($node, $db, 't'), $db eq 'backfill' ? 4 : 0,
 		"$name: what was committed is there, and nothing else");
 	is($node->safe_psql($db, $half_made), 0, "$name: nothing is half made");

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.h
+ *		The launcher's plan: which databases there are, and when each is due.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DBP_WORKER_PLAN_H
+#define DBP_WORKER_PLAN_H
+
+#include "shmem.h"
+
+#define DBP_SECOND_MS 1000
+#define DBP_MINUTE_MS (60 * DBP_SECOND_MS)
+
+/* A database, as the launcher knows it */
+typedef struct DbEntry
+{
+	Oid			dboid; /* hash key */
+	NameData	name;
+	bool		present;	  /* the last scan of pg_database saw it */
+	bool		found;		  /* has the extension, as far as known */
+	bool		woken;		  /* wake(): run now, whatever the plan says */
+	bool		missing;	  /* an insert found no partition */
+	bool		error_logged; /* last_error is in the server log */
+	int			failures;	  /* failed runs in a row */
+	int			fruitless;	  /* requests in a row that made no partition */
+	TimestampTz due_at;
+	TimestampTz missing_at; /* not before, for missing */
+	TimestampTz last_end;	/* of a worker; 0: none was there yet */
+	char		last_error[DBP_ERROR_LEN];
+} DbEntry;
+
+extern void dbp_plan_init(void);
+
+/* Have pg_database read at the next occasion, whenever that was done last */
+extern void dbp_plan_rescan(void);
+
+/* Bring the plan up to date with pg_database and the requests of sessions */
+extern void dbp_plan_refresh(TimestampTz now);
+
+/* The database to start a worker for, and when; NULL: none, or no slot is left */
+extern DbEntry *dbp_plan_first(TimestampTz now, TimestampTz *at);
+
+/* Is that worker to look at every policy, or only at failed inserts? */
+extern bool dbp_plan_is_full_run(const DbEntry *entry, TimestampTz now);
+
+/* Draw the conclusions from what a worker left behind */
+extern void dbp_plan_conclude(const DbpSlot *slot, TimestampTz now);
+
+/* Show the plan to worker_status */
+extern void dbp_plan_publish(TimestampTz now);
+
+/* A moment some ms after another */
+extern TimestampTz dbp_after_ms(TimestampTz start, int64 ms);
+
+/* The pause after the n-th failure in a row: first, doubled each time, at most last */
+extern int64 dbp_backoff_ms(int n, int64 first, int64 last);
+
+/* The launcher looks around at least this often */
+extern int64 dbp_scan_interval_ms(void);
+
+#endif /* DBP_WORKER_PLAN_H */

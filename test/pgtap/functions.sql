@@ -1,0 +1,54 @@
+-- The functions and procedures that a user calls: arguments with names, types and defaults; results.
+BEGIN;
+SELECT no_plan();
+
+CREATE FUNCTION pg_temp.signatures(names name[])
+RETURNS TABLE (name name, arguments text, result text) LANGUAGE sql AS $$
+    SELECT p.proname, pg_get_function_arguments(p.oid), coalesce(pg_get_function_result(p.oid), 'procedure')
+    FROM pg_proc p WHERE p.pronamespace = 'dbperf'::regnamespace AND p.proname = ANY (names)
+    ORDER BY p.proname, pg_get_function_arguments(p.oid) COLLATE "C"
+$$;
+
+-- manage() and alter_policy() take the same, with three types of interval
+SELECT results_eq(format('SELECT arguments, result FROM pg_temp.signatures(ARRAY[%L::name])', f), format($$
+    SELECT 'parent regclass, partition_interval ' || i || ', premake integer DEFAULT NULL::integer, anchor text DEFAULT NULL::text, '
+        'time_zone text DEFAULT NULL::text, epoch_unit text DEFAULT NULL::text, naming_pattern text DEFAULT NULL::text, '
+        'tablespace name DEFAULT NULL::name, enabled boolean DEFAULT NULL::boolean, run_order integer DEFAULT NULL::integer, '
+        'lock_budget interval DEFAULT NULL::interval, sanity_window text DEFAULT NULL::text', 'void'
+    FROM unnest('{bigint,interval,text DEFAULT NULL::text}'::text[]) i$$), f || '()')
+FROM unnest('{manage,alter_policy}'::text[]) f;
+
+CREATE TEMP TABLE expected (name name, arguments text, result text);
+INSERT INTO expected VALUES
+    ('backfill', 'IN parent regclass, IN from_at text, IN to_at text', 'procedure'),
+    ('create_alert_log_partition', 'at timestamp with time zone, parent regclass DEFAULT NULL::regclass', 'regclass'),
+    ('create_market_data_partition', 'at timestamp with time zone, parent regclass DEFAULT NULL::regclass', 'regclass'),
+    ('create_market_schema', 'schema name DEFAULT ''public''::name', 'void'),
+    ('create_partition', 'parent regclass, at bigint', 'regclass'),
+    ('create_partition', 'parent regclass, at text', 'regclass'),
+    ('create_partition', 'parent regclass, at timestamp with time zone', 'regclass'),
+    ('create_partitions', 'parent regclass, from_at text, to_at text', 'SETOF regclass'),
+    ('fill_gaps', 'parent regclass', 'SETOF regclass'),
+    ('maintain', 'IN parent regclass DEFAULT NULL::regclass, IN source text DEFAULT ''manual''::text', 'procedure'),
+    ('partition_bounds', 'parent regclass, OUT partition regclass, OUT ord integer, OUT lower_bound text, OUT upper_bound text, OUT is_default boolean, OUT detach_pending boolean, OUT state text', 'SETOF record'),
+    ('partition_gaps', 'parent regclass, OUT lower_bound text, OUT upper_bound text', 'SETOF record'),
+    ('run_maintenance', 'INOUT parent regclass DEFAULT NULL::regclass, OUT partition text, OUT action text, OUT status text, OUT detail text', 'SETOF record'),
+    ('schedule_with_cron', 'schedule text DEFAULT ''0 3 * * *''::text', 'bigint'),
+    ('unmanage', 'parent regclass', 'boolean'),
+    ('unschedule_cron', '', 'boolean'),
+    ('verify_audit', 'OUT ok boolean, OUT events bigint, OUT broken_event bigint, OUT reason text', 'record'),
+    ('wake', '', 'boolean');
+SELECT results_eq('SELECT * FROM pg_temp.signatures(ARRAY(SELECT name FROM expected))',
+                  'SELECT * FROM expected ORDER BY name, arguments COLLATE "C"', 'all the others');
+
+-- every one of them is kept from PUBLIC, and has a comment
+SELECT ok(NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+          AND obj_description(p.oid, 'pg_proc') <> '', p.oid::regprocedure::text)
+FROM (SELECT * FROM pg_proc ORDER BY oid::regprocedure::text COLLATE "C") p WHERE p.pronamespace = 'dbperf'::regnamespace;
+-- those that act for their owner may be no path to anything else
+SELECT results_eq($$SELECT proname FROM pg_proc WHERE pronamespace = 'dbperf'::regnamespace AND prosecdef ORDER BY proname$$,
+                  $$VALUES ('chain_event'::name), ('cron_job_id'), ('forget_dropped'), ('note_policy_change'), ('number_row'), ('require_cron')$$,
+                  'SECURITY DEFINER: triggers, and two that read');
+
+SELECT * FROM finish();
+ROLLBACK;

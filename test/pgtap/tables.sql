@@ -1,0 +1,114 @@
+-- The tables of schema dbperf: each column with its type, default and NOT NULL; keys and triggers.
+BEGIN;
+SELECT no_plan();
+
+CREATE FUNCTION pg_temp.columns(rel regclass)
+RETURNS TABLE (col text, type text, default_value text, not_null boolean) LANGUAGE sql AS $$
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod), coalesce(pg_get_expr(d.adbin, d.adrelid), ''), a.attnotnull
+    FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+$$;
+
+SELECT tables_are('dbperf', ARRAY['audit_head', 'job_runs', 'partition_events', 'policy', 'policy_state']);
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
+    ('parent', 'regclass', '', true),
+    ('partition_interval', 'interval', '', false),
+    ('partition_step', 'bigint', '', false),
+    ('epoch_unit', 'text', '', false),
+    ('premake', 'integer', '2', true),
+    ('anchor', 'timestamp without time zone', '', false),
+    ('anchor_key', 'bigint', '', false),
+    ('time_zone', 'text', '''UTC''::text', true),
+    ('naming_pattern', 'text', '''{table}_{from}''::text', true),
+    ('tablespace', 'name', '', false),
+    ('enabled', 'boolean', 'true', true),
+    ('run_order', 'integer', '100', true),
+    ('lock_budget', 'interval', '''00:00:00.2''::interval', true),
+    ('sanity_window', 'interval', '', false),
+    ('sanity_step', 'bigint', '', false),
+    ('created_at', 'timestamp with time zone', 'now()', true)
+$$, 'columns of policy');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy_state')$$, $$VALUES
+    ('parent', 'regclass', '', true),
+    ('last_run_at', 'timestamp with time zone', '', false),
+    ('last_error', 'text', '', false),
+    ('last_error_at', 'timestamp with time zone', '', false),
+    ('failures', 'integer', '0', true),
+    ('next_try_at', 'timestamp with time zone', '', false),
+    ('restored_by', 'integer', '', false),
+    ('restorer_start', 'timestamp with time zone', '', false)
+$$, 'columns of policy_state');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.job_runs')$$, $$VALUES
+    ('run_id', 'bigint', 'nextval(''dbperf.job_runs_run_id_seq''::regclass)', true),
+    ('job', 'text', '''maintenance''::text', true),
+    ('source', 'text', '', true),
+    ('reason', 'text', '', true),
+    ('parent', 'text', '', false),
+    ('started_at', 'timestamp with time zone', 'clock_timestamp()', true),
+    ('finished_at', 'timestamp with time zone', '', false),
+    ('status', 'text', '''running''::text', true),
+    ('parents_checked', 'integer', '0', true),
+    ('partitions_created', 'integer', '0', true),
+    ('failures', 'integer', '0', true),
+    ('ms_waited', 'numeric(14,3)', '0', true),
+    ('ms_held', 'numeric(14,3)', '0', true),
+    ('tries', 'integer', '0', true),
+    ('error', 'text', '', false),
+    ('pid', 'integer', '', false),
+    ('backend_start', 'timestamp with time zone', '', false)
+$$, 'columns of job_runs');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_events')$$, $$VALUES
+    ('event_id', 'bigint', 'nextval(''dbperf.partition_events_event_id_seq''::regclass)', true),
+    ('at', 'timestamp with time zone', 'clock_timestamp()', true),
+    ('source', 'text', '', true),
+    ('actor', 'text', 'SESSION_USER', true),
+    ('action', 'text', '', true),
+    ('parent', 'text', '', false),
+    ('partition', 'text', '', false),
+    ('lower_bound', 'text', '', false),
+    ('upper_bound', 'text', '', false),
+    ('ms_waited', 'numeric(14,3)', '', false),
+    ('ms_held', 'numeric(14,3)', '', false),
+    ('tries', 'integer', '', false),
+    ('message', 'text', '', false),
+    ('detail', 'jsonb', '', false),
+    ('seq', 'bigint', '', false),
+    ('prev_hash', 'bytea', '', false),
+    ('hash', 'bytea', '', false)
+$$, 'columns of partition_events');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.audit_head')$$, $$VALUES
+    ('only_row', 'boolean', 'true', true),
+    ('seq', 'bigint', '', true),
+    ('hash', 'bytea', '', false)
+$$, 'columns of audit_head');
+
+SELECT col_is_pk('dbperf', 'policy', 'parent', 'parent of policy');
+SELECT col_is_pk('dbperf', 'policy_state', 'parent', 'parent of policy_state');
+SELECT col_is_pk('dbperf', 'job_runs', 'run_id', 'run_id of job_runs');
+SELECT col_is_pk('dbperf', 'partition_events', 'event_id', 'event_id of partition_events');
+SELECT col_is_unique('dbperf', 'partition_events', 'seq', 'seq of partition_events');
+SELECT triggers_are('dbperf', 'policy', ARRAY['check_policy', 'note_policy_change']);
+SELECT triggers_are('dbperf', 'partition_events', ARRAY['chain_event', 'number_row', 'refuse_delete', 'refuse_truncate', 'refuse_update']);
+SELECT has_index('dbperf', 'job_runs', 'job_runs_finished_at_idx', 'finished_at');
+SELECT has_index('dbperf', 'partition_events', 'partition_events_parent_at_idx', ARRAY['parent', 'at']);
+
+-- what is not said, is filled in
+CREATE TABLE by_time (k timestamptz) PARTITION BY RANGE (k);
+CREATE TABLE by_week (k date) PARTITION BY RANGE (k);
+CREATE TABLE by_number (k bigint) PARTITION BY RANGE (k);
+INSERT INTO dbperf.policy (parent, partition_interval) VALUES ('by_time', '1 day'), ('by_week', '1 week');
+INSERT INTO dbperf.policy (parent, partition_step, premake) VALUES ('by_number', 1000, 4);
+SELECT results_eq($$SELECT parent::text, premake, anchor, anchor_key, time_zone, sanity_window, sanity_step FROM dbperf.policy ORDER BY 1$$, $$VALUES
+    ('by_number', 4, NULL::timestamp, 0::bigint, 'UTC', NULL::interval, 50000::bigint),
+    ('by_time', 2, '2000-01-01', NULL, 'UTC', '1 year', NULL),
+    ('by_week', 2, '2000-01-03', NULL, 'UTC', '1 year', NULL)
+$$, 'defaults that depend on the key');
+
+SELECT * FROM finish();
+ROLLBACK;

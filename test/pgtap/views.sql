@@ -1,0 +1,99 @@
+-- The views of schema dbperf: each column with its type, in order.
+BEGIN;
+SELECT no_plan();
+
+CREATE FUNCTION pg_temp.columns(rel regclass) RETURNS TABLE (col text, type text) LANGUAGE sql AS $$
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+    FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 ORDER BY a.attnum
+$$;
+
+SELECT views_are('dbperf', ARRAY['partition_health', 'partition_metrics', 'partitions', 'worker_status']);
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partitions')$$, $$VALUES
+    ('parent', 'regclass'),
+    ('partition', 'regclass'),
+    ('lower_bound', 'text'),
+    ('upper_bound', 'text'),
+    ('is_default', 'boolean'),
+    ('state', 'text'),
+    ('estimated_rows', 'bigint'),
+    ('table_bytes', 'bigint'),
+    ('index_bytes', 'bigint'),
+    ('toast_bytes', 'bigint'),
+    ('total_bytes', 'bigint'),
+    ('access_method', 'name'),
+    ('tablespace', 'name'),
+    ('last_write', 'timestamp with time zone')
+$$, 'columns of partitions');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_health')$$, $$VALUES
+    ('parent', 'regclass'),
+    ('status', 'text'),
+    ('reasons', 'text[]'),
+    ('partitions', 'integer'),
+    ('premake', 'integer'),
+    ('future_ready', 'integer'),
+    ('missing', 'integer'),
+    ('runway', 'interval'),
+    ('covered_until', 'text'),
+    ('gaps', 'integer'),
+    ('overlapping', 'integer'),
+    ('off_grid', 'integer'),
+    ('dst_drift', 'integer'),
+    ('default_partition', 'regclass'),
+    ('default_has_rows', 'boolean'),
+    ('enabled', 'boolean'),
+    ('last_run_at', 'timestamp with time zone'),
+    ('last_error', 'text'),
+    ('last_error_at', 'timestamp with time zone'),
+    ('failures', 'integer'),
+    ('next_try_at', 'timestamp with time zone')
+$$, 'columns of partition_health');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_metrics')$$, $$VALUES
+    ('parent', 'regclass'),
+    ('partition', 'regclass'),
+    ('state', 'text'),
+    ('seq_scans', 'bigint'),
+    ('seq_tuples_read', 'bigint'),
+    ('index_scans', 'bigint'),
+    ('index_tuples_fetched', 'bigint'),
+    ('tuples_inserted', 'bigint'),
+    ('tuples_updated', 'bigint'),
+    ('tuples_deleted', 'bigint'),
+    ('live_tuples', 'bigint'),
+    ('dead_tuples', 'bigint'),
+    ('blocks_fetched', 'bigint'),
+    ('blocks_hit', 'bigint'),
+    ('cache_hit_ratio', 'numeric'),
+    ('last_vacuum', 'timestamp with time zone'),
+    ('last_analyze', 'timestamp with time zone')
+$$, 'columns of partition_metrics');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.worker_status')$$, $$VALUES
+    ('preloaded', 'boolean'),
+    ('state', 'text'),
+    ('reason', 'text'),
+    ('launcher_pid', 'integer'),
+    ('launcher_started_at', 'timestamp with time zone'),
+    ('last_alive', 'timestamp with time zone'),
+    ('naptime', 'interval'),
+    ('active_worker_pid', 'integer'),
+    ('active_since', 'timestamp with time zone'),
+    ('last_run_started', 'timestamp with time zone'),
+    ('last_run_finished', 'timestamp with time zone'),
+    ('last_run_status', 'text'),
+    ('last_error', 'text'),
+    ('next_run_at', 'timestamp with time zone'),
+    ('pending_requests', 'integer'),
+    ('cron_job_id', 'bigint')
+$$, 'columns of worker_status');
+
+-- without a managed table they are empty, but for the worker's one row
+SELECT is_empty('SELECT * FROM dbperf.' || v, v || ' is empty') FROM unnest('{partitions,partition_health,partition_metrics}'::text[]) v;
+SELECT results_eq('SELECT count(*) FROM dbperf.worker_status', 'VALUES (1::bigint)', 'worker_status has one row');
+SELECT ok(state IS NOT NULL AND (state = 'running') = (reason IS NULL), 'worker_status says why a worker is not running')
+FROM dbperf.worker_status;
+
+SELECT * FROM finish();
+ROLLBACK;
