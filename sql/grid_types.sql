@@ -12,7 +12,7 @@ INSERT INTO cases VALUES
     ('ts_month', 'timestamp', $$'1 month', 1$$),
     ('date_month', 'date', $$'1 month', 1$$),
     ('ts_local', 'timestamp', $$'1 day', 1, time_zone => 'Asia/Tokyo'$$),
-    ('date_local', 'date', $$'1 day', 1, time_zone => 'Pacific/Auckland'$$),
+    ('date_local', 'date', $$'1 day', 1, time_zone => 'Pacific/Kiritimati'$$),
     ('date_week', 'date', $$'1 week', 1$$),
     ('tz_second', 'timestamptz', $$'1 second', 1$$),
     ('tz_century', 'timestamptz', $$'100 years', 1$$),
@@ -23,7 +23,7 @@ INSERT INTO cases VALUES
     ('big_s', 'bigint', $$'1 month', 1, epoch_unit => 's'$$),
     ('big_ms', 'bigint', $$'1 month', 1, epoch_unit => 'ms'$$),
     ('big_us', 'bigint', $$'1 hour', 1, epoch_unit => 'us'$$),
-    ('big_ms_zone', 'bigint', $$'1 day', 1, epoch_unit => 'milliseconds', time_zone => 'America/New_York'$$);
+    ('big_ms_zone', 'bigint', $$'1 day', 1, epoch_unit => 'milliseconds', time_zone => 'Asia/Kolkata'$$);
 DO $$
 DECLARE c record;
 BEGIN

@@ -42,9 +42,12 @@ CREATE TABLE older PARTITION OF parent FOR VALUES FROM ('2026-09-01') TO ('2026-
 CREATE TABLE newest PARTITION OF parent FOR VALUES FROM ('2026-10-01') TO ('2026-11-01')
     WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.01, toast_tuple_target = 4000, autovacuum_enabled = false);
 ALTER TABLE newest SET (toast.autovacuum_enabled = false);
-CREATE PUBLICATION regress_dbperf_leaf FOR TABLE parent (id, "k K", n) WITH (publish_via_partition_root = true);
-CREATE PUBLICATION regress_dbperf_root FOR TABLE parent;
+-- (a warning where wal_level is not logical)
+SET client_min_messages = error;
+CREATE PUBLICATION regress_dbperf_root FOR TABLE parent (id, "k K", n) WITH (publish_via_partition_root = true);
+CREATE PUBLICATION regress_dbperf_leaf FOR TABLE parent;
 CREATE PUBLICATION regress_dbperf_schema FOR TABLES IN SCHEMA t;
+RESET client_min_messages;
 SELECT dbperf.manage('parent', premake => 0);
 SELECT partition FROM partitions('parent');
 \set child parent_2026_11
@@ -83,7 +86,7 @@ FROM pg_statistic_ext WHERE stxrelid = :'child'::regclass ORDER BY 1;
 SELECT reloptions, obj_description(oid, 'pg_class') AS comment, relpersistence FROM pg_class WHERE oid = :'child'::regclass;
 SELECT t.reloptions AS toast FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = :'child'::regclass;
 -- publications: as part of the parent and of the schema
-SELECT pubname, tablename, attnames, rowfilter FROM pg_publication_tables
+SELECT pubname, tablename, CASE WHEN pubname ~ 'root' THEN attnames END AS columns FROM pg_publication_tables
 WHERE pubname LIKE 'regress_dbperf%' AND tablename IN ('parent', :'child') ORDER BY 1;
 -- from PostgreSQL 17 on, partitions share the parent's identity column; before, only the parent has one
 SELECT attidentity = CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'a' ELSE '' END AS identity_as_expected
@@ -97,8 +100,8 @@ SELECT fails($$INSERT INTO parent ("k K", n, words) VALUES ('2026-11-12', 9, '')
 BEGIN;
 INSERT INTO parent ("k K", n, ref) VALUES ('2026-11-13', 11, 99);
 COMMIT;
-SELECT fails('DELETE FROM referenced');
-DROP PUBLICATION regress_dbperf_leaf, regress_dbperf_root, regress_dbperf_schema;
+SELECT is_restricted('DELETE FROM referenced');
+DROP PUBLICATION regress_dbperf_root, regress_dbperf_leaf, regress_dbperf_schema;
 
 -- a table that is referenced by others: the new partition takes part
 CREATE TABLE target (k date PRIMARY KEY) PARTITION BY RANGE (k);
@@ -106,7 +109,7 @@ CREATE TABLE source (k date REFERENCES target ON DELETE RESTRICT);
 SELECT dbperf.manage('target', '1 month', 1);
 INSERT INTO target VALUES ('2026-12-05');
 INSERT INTO source VALUES ('2026-12-05');
-SELECT fails('DELETE FROM target');
+SELECT is_restricted('DELETE FROM target');
 SELECT fails($$INSERT INTO source VALUES ('2026-12-06')$$);
 -- tablespaces: the policy's, else the parent's, else the database's; never the session's
 SET allow_in_place_tablespaces = true;

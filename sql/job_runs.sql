@@ -66,9 +66,10 @@ CREATE FUNCTION cancel() RETURNS event_trigger LANGUAGE plpgsql AS $$
 DECLARE o record;
 BEGIN
     FOR o IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' LOOP
-        IF o.object_identity = 't.d_2026_12_23' THEN RAISE query_canceled USING MESSAGE = 'canceled'; END IF;
+        IF o.object_identity = 't.d_2026_12_23' THEN PERFORM pg_cancel_backend(pg_backend_pid()), pg_sleep(60); END IF;
     END LOOP;
 END $$;
+\set SHOW_CONTEXT never
 CREATE EVENT TRIGGER regress_dbperf_cancel ON ddl_command_end EXECUTE FUNCTION cancel();
 CALL dbperf.maintain('d');
 DROP EVENT TRIGGER regress_dbperf_cancel;

@@ -20,7 +20,7 @@ SELECT partition_interval, premake FROM dbperf.policy;
 -- every argument by name
 SELECT make('named');
 SELECT dbperf.manage(parent => 'named', partition_interval => '1 day', premake => 1, anchor => '2026-01-01 06:00',
-    time_zone => 'Europe/Berlin', epoch_unit => NULL, naming_pattern => '{table}__{from:YYYYMMDDHH24}',
+    time_zone => 'Asia/Tokyo', epoch_unit => NULL, naming_pattern => '{table}__{from:YYYYMMDDHH24}',
     tablespace => 'pg_default', enabled => true, run_order => 7, lock_budget => '150 ms', sanity_window => '10 days');
 SELECT * FROM partitions('named');
 SELECT to_jsonb(p) - 'parent' - 'created_at' AS policy FROM dbperf.policy p WHERE parent = 'named'::regclass;

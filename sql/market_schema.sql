@@ -39,8 +39,8 @@ INSERT INTO market_data ("timestamp", instrument_id, price, volume) VALUES ('202
     RETURNING tableoid::regclass, id, price, deleted_at;
 INSERT INTO alert_logs ("timestamp", rule_id, instrument_id, trigger_value) VALUES ('2026-12-31 23:59:59+00', 1, 1, 10.02)
     RETURNING tableoid::regclass, id, fired_status, delivery_status;
-SELECT fails('DELETE FROM instruments');
-SELECT fails('DELETE FROM alert_rules');
+SELECT is_restricted('DELETE FROM instruments');
+SELECT is_restricted('DELETE FROM alert_rules');
 SELECT fails($$INSERT INTO market_data ("timestamp", instrument_id) VALUES ('2026-11-21', 2)$$);
 SELECT fails($$INSERT INTO market_data ("timestamp", instrument_id) VALUES ('2026-11-21', NULL)$$);
 

@@ -73,6 +73,14 @@ SELECT fails('UPDATE dbperf.audit_head SET seq = 0');
 SELECT fails('UPDATE dbperf.policy_state SET failures = 0');
 SELECT fails('TRUNCATE dbperf.policy');
 SELECT fails('CREATE TABLE dbperf.planted ()');
+-- no policy can be smuggled in as if a dump had brought it, nor grow older later
+CREATE TABLE smuggled (k date) PARTITION BY RANGE (k);
+INSERT INTO dbperf.policy (parent, partition_interval, created_at) VALUES ('smuggled', '1 day', '2001-01-01');
+UPDATE dbperf.policy SET created_at = '2001-01-01' WHERE parent = 'smuggled'::regclass;
+SELECT created_at > '2002-01-01' AS new FROM dbperf.policy WHERE parent = 'smuggled'::regclass;
+SELECT action FROM dbperf.partition_events WHERE parent = 't.smuggled';
+SELECT restored_by FROM dbperf.policy_state WHERE parent = 'smuggled'::regclass;
+DROP TABLE smuggled;
 -- triggers that write the records cannot be borrowed for a table of one's own
 CREATE TABLE forge (LIKE dbperf.policy);
 CREATE TABLE forge_events (LIKE dbperf.partition_events);

@@ -77,4 +77,4 @@ COMMIT;
 SELECT count(*) FROM dbperf.run_maintenance('with_default');
 SELECT status, last_error, failures, reasons FROM dbperf.partition_health WHERE parent = 'with_default'::regclass;
 -- no guard is left behind
-SELECT conname FROM pg_constraint WHERE conrelid = 'dflt'::regclass;
+SELECT conname FROM pg_constraint WHERE conrelid = 'dflt'::regclass AND contype = 'c';

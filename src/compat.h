@@ -44,8 +44,7 @@
 /* 16 has DecodeDateTime() explain a failure through one more argument */
 #if PG_VERSION_NUM >= 160000
 #define dbp_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
-	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz), \
-				   &(DateTimeErrorExtra) {0})
+	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz), &(DateTimeErrorExtra){0})
 #else
 #define dbp_decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
 	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz))

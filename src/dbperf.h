@@ -10,7 +10,6 @@
 
 #define DBP_EXTENSION_NAME "tradeassist_dbperf"
 #define DBP_LIBRARY_NAME "tradeassist_dbperf"
-#define DBP_SCHEMA_NAME "dbperf"
 
 extern PGDLLEXPORT void _PG_init(void);
 

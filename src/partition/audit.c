@@ -10,10 +10,18 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "partition/partition.h"
+#include "partition/statement.h"
+
+static DbpStatement insert_event = {
+	.sql = "INSERT INTO dbperf.partition_events (source, action, parent, partition, lower_bound,"
+	" upper_bound, ms_waited, ms_held, tries, message)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+	.expected = SPI_OK_INSERT,
+	.nargs = 10,
+	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INT4OID, TEXTOID},
+};
 
 static Datum
 text_or_null(const char *str, char *null)
@@ -28,14 +36,13 @@ text_or_null(const char *str, char *null)
 void
 dbp_event_write(const DbpEvent *event)
 {
-	Oid			types[10] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID,
-							 FLOAT8OID, INT4OID, TEXTOID};
 	Datum		values[10];
 	char		nulls[10];
 	const DbpPolicy *policy = event->policy;
 	const DbpRange *range = event->range;
 	DbpIdentity saved;
 
+	/* pins how times are shown */
 	dbp_become_extension(&saved);
 	values[0] = text_or_null(event->source, &nulls[0]);
 	values[1] = text_or_null(event->action, &nulls[1]);
@@ -48,10 +55,6 @@ dbp_event_write(const DbpEvent *event)
 	values[7] = Float8GetDatum(event->cost ? event->cost->ms_held : 0);
 	values[8] = Int32GetDatum(event->cost ? event->cost->tries : 0);
 	values[9] = text_or_null(event->message, &nulls[9]);
-	if (SPI_execute_with_args("INSERT INTO dbperf.partition_events (source, action, parent,"
-							  " partition, lower_bound, upper_bound, ms_waited, ms_held, tries,"
-							  " message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-							  10, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write dbperf.partition_events");
+	dbp_statement_run(&insert_event, values, nulls);
 	dbp_restore_identity(&saved);
 }

@@ -16,6 +16,7 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "catalog/indexing.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_partitioned_table.h"
@@ -29,7 +30,9 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -78,7 +81,7 @@ by_lower(const void *a, const void *b)
  * or dropped in the meantime.
  */
 static bool
-read_bound(Oid relid, Oid keytype, DbpPart *part, bool *is_default)
+read_bound(Oid relid, Oid keytype, DbpPart *part)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	PartitionBoundSpec *spec;
@@ -95,15 +98,176 @@ read_bound(Oid relid, Oid keytype, DbpPart *part, bool *is_default)
 	}
 	spec = castNode(PartitionBoundSpec, stringToNode(TextDatumGetCString(bound)));
 	ReleaseSysCache(tuple);
+	if (spec->is_default)
+		return false;
 
 	part->relid = relid;
-	*is_default = spec->is_default;
-	if (!spec->is_default)
-	{
-		part->lower = bound_key(spec->lowerdatums, keytype);
-		part->upper = bound_key(spec->upperdatums, keytype);
-	}
+	part->lower = bound_key(spec->lowerdatums, keytype);
+	part->upper = bound_key(spec->upperdatums, keytype);
 	return true;
+}
+
+/*
+ * Parsing a bound is what reading one costs, and maintenance reads those of
+ * one parent again for every partition that it makes.  So those of the parent
+ * that was read last are kept.  A bound changes only through DETACH and
+ * ATTACH, which leave another row in pg_inherits: the same row, the same bound.
+ */
+typedef struct KnownBound
+{
+	Oid			relid;			/* key of the hash table */
+	TransactionId xmin;			/* of the row in pg_inherits */
+	ItemPointerData tid;		/* of the same */
+	int64		lower;
+	int64		upper;
+} KnownBound;
+
+static HTAB *known_bounds = NULL;
+static Oid	known_parent = InvalidOid;
+
+static void
+know_bounds_of(Oid parent)
+{
+	HASHCTL		ctl = {0};
+
+	if (known_bounds != NULL && known_parent == parent)
+		return;
+	if (known_bounds != NULL)
+		hash_destroy(known_bounds);
+	known_bounds = NULL;
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(KnownBound);
+	known_bounds = hash_create("dbperf bounds", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	known_parent = parent;
+}
+
+/* A child as pg_inherits has it */
+typedef struct Child
+{
+	Oid			relid;
+	TransactionId xmin;
+	ItemPointerData tid;
+	bool		detaching;
+} Child;
+
+static bool
+child_bound(const Child *child, Oid keytype, MemoryContext scratch, DbpPart *part)
+{
+	KnownBound *known = hash_search(known_bounds, &child->relid, HASH_FIND, NULL);
+	MemoryContext caller;
+	bool		found;
+
+	part->detaching = child->detaching;
+	if (known != NULL && known->xmin == child->xmin && ItemPointerEquals(&known->tid, (ItemPointer) &child->tid))
+	{
+		part->relid = child->relid;
+		part->lower = known->lower;
+		part->upper = known->upper;
+		return true;
+	}
+	caller = MemoryContextSwitchTo(scratch);
+	found = read_bound(child->relid, keytype, part);
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(scratch);
+	if (!found)
+		return false;
+	known = hash_search(known_bounds, &child->relid, HASH_ENTER, NULL);
+	known->xmin = child->xmin;
+	known->tid = child->tid;
+	known->lower = part->lower;
+	known->upper = part->upper;
+	return true;
+}
+
+static int
+newest_first(const void *a, const void *b)
+{
+	Oid			x = ((const Child *) a)->relid;
+	Oid			y = ((const Child *) b)->relid;
+
+	return (x < y) - (x > y);
+}
+
+/*
+ * The children of a parent but for one, the newest first.
+ */
+static Child *
+read_children(Oid parent, Oid except, int *count)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			room = 64;
+	Child	   *children = palloc(room * sizeof(Child));
+
+	*count = 0;
+	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(parent));
+	scan = systable_beginscan(inherits, InheritsParentIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
+		Child	   *child;
+
+		if (form->inhrelid == except)
+			continue;
+		if (*count == room)
+			children = repalloc(children, (room *= 2) * sizeof(Child));
+		child = &children[(*count)++];
+		child->relid = form->inhrelid;
+		child->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		child->tid = tuple->t_self;
+		child->detaching = form->inhdetachpending;
+	}
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	qsort(children, *count, sizeof(Child), newest_first);
+	return children;
+}
+
+/* How much of a range one partition covers; partitions never overlap */
+static uint64
+covered_length(const DbpRange *range, const DbpPart *part)
+{
+	int64		lower = Max(range->lower, part->lower);
+	int64		upper = Min(range->upper, part->upper);
+
+	return lower < upper ? (uint64) upper - (uint64) lower : 0;
+}
+
+/*
+ * The partitions of a parent with their bounds, sorted.  With "enough", it
+ * may be only those that were made last, if they leave nothing of that range
+ * uncovered.
+ */
+static void
+read_parts(Oid parent, Oid keytype, const DbpRange *enough, DbpParts *parts)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "dbperf bound",
+												  ALLOCSET_DEFAULT_SIZES);
+	uint64		uncovered = enough ? (uint64) enough->upper - (uint64) enough->lower : 1;
+	int			count;
+	Child	   *children;
+
+	parts->defpart = get_default_partition_oid(parent);
+	children = read_children(parent, parts->defpart, &count);
+	parts->part = palloc(Max(count, 1) * sizeof(DbpPart));
+	parts->n = 0;
+	know_bounds_of(parent);
+	for (int i = 0; i < count && uncovered > 0; i++)
+	{
+		DbpPart    *part = &parts->part[parts->n];
+
+		if (!child_bound(&children[i], keytype, scratch, part))
+			continue;
+		parts->n++;
+		if (enough)
+			uncovered -= covered_length(enough, part);
+	}
+	qsort(parts->part, parts->n, sizeof(DbpPart), by_lower);
+	pfree(children);
+	MemoryContextDelete(scratch);
 }
 
 /*
@@ -112,40 +276,7 @@ read_bound(Oid relid, Oid keytype, DbpPart *part, bool *is_default)
 void
 dbp_parts_read(Oid parent, Oid keytype, DbpParts *parts)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	int			room = 64;
-
-	parts->part = palloc(room * sizeof(DbpPart));
-	parts->n = 0;
-	parts->defpart = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(parent));
-	scan = systable_beginscan(inherits, InheritsParentIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
-		DbpPart		part;
-		bool		is_default;
-
-		if (!read_bound(form->inhrelid, keytype, &part, &is_default))
-			continue;
-		if (is_default)
-		{
-			parts->defpart = form->inhrelid;
-			continue;
-		}
-		part.detaching = form->inhdetachpending;
-		if (parts->n == room)
-			parts->part = repalloc(parts->part, (room *= 2) * sizeof(DbpPart));
-		parts->part[parts->n++] = part;
-	}
-	systable_endscan(scan);
-	table_close(inherits, AccessShareLock);
-	qsort(parts->part, parts->n, sizeof(DbpPart), by_lower);
+	read_parts(parent, keytype, NULL, parts);
 }
 
 /*
@@ -319,6 +450,24 @@ dbp_current_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key)
 }
 
 /*
+ * From the current key to the end of the last cell that is to be ready; false
+ * when there is nothing to tell it by.
+ */
+static bool
+range_ahead(const DbpPolicy *policy, int64 current, DbpRange *range)
+{
+	int64		k;
+
+	if (!dbp_grid_cell(policy, current, &k) || !dbp_grid_bound(policy, k + 1, &range->upper))
+		return false;
+	for (int i = 0; i < policy->premake; i++)
+		if (!dbp_grid_bound(policy, k + 2 + i, &range->upper))
+			break;
+	range->lower = current;
+	return true;
+}
+
+/*
  * What has to be made now: the current cell and the policy's number of cells
  * after it, less what is covered, less what already lies in the past.
  */
@@ -327,18 +476,12 @@ dbp_missing_ahead(const DbpPolicy *policy, const DbpParts *parts)
 {
 	List	   *missing = NIL;
 	int64		current;
-	int64		k;
-	int64		from;
-	int64		to;
+	DbpRange	ahead;
 	ListCell   *cell;
 
-	if (!dbp_current_key(policy, parts, &current) || !dbp_grid_cell(policy, current, &k) ||
-		!dbp_grid_bound(policy, k, &from) || !dbp_grid_bound(policy, k + 1, &to))
+	if (!dbp_current_key(policy, parts, &current) || !range_ahead(policy, current, &ahead))
 		return NIL;
-	for (int i = 0; i < policy->premake; i++)
-		if (!dbp_grid_bound(policy, k + 2 + i, &to))
-			break;
-	foreach(cell, dbp_missing_cells(policy, parts, from, to))
+	foreach(cell, dbp_missing_cells(policy, parts, ahead.lower, ahead.upper))
 	{
 		DbpRange   *range = lfirst(cell);
 
@@ -346,4 +489,21 @@ dbp_missing_ahead(const DbpPolicy *policy, const DbpParts *parts)
 			missing = lappend(missing, range);
 	}
 	return missing;
+}
+
+/*
+ * The same, for who has not read the partitions yet.  Mostly nothing is
+ * missing, and the newest few partitions are enough to know it: so *parts is
+ * complete only when something is.
+ */
+List *
+dbp_parts_read_ahead(const DbpPolicy *policy, DbpParts *parts)
+{
+	int64		current;
+	DbpRange	ahead;
+	bool		bounded = policy->by_time && dbp_current_key(policy, NULL, &current) &&
+		range_ahead(policy, current, &ahead);
+
+	read_parts(policy->parent, policy->keytype, bounded ? &ahead : NULL, parts);
+	return dbp_missing_ahead(policy, parts);
 }

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "commands/tablespace.h"
 #include "executor/spi.h"
@@ -158,8 +159,7 @@ dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char 
 	DbpEvent	event = {0};
 
 	memset(cost, 0, sizeof(DbpCost));
-	dbp_parts_read(policy->parent, policy->keytype, &parts);
-	defpart = parts.defpart;
+	defpart = get_default_partition_oid(policy->parent);
 	dbp_lock_for_attach(policy, defpart, cost);
 	INSTR_TIME_SET_CURRENT(locked);
 

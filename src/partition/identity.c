@@ -105,6 +105,8 @@ dbp_become_owner(DbpIdentity *saved, Oid owner, int lock_timeout_ms)
 	become(saved, owner, SECURITY_RESTRICTED_OPERATION);
 	set_local("lock_timeout", psprintf("%d", lock_timeout_ms));
 	set_local("default_tablespace", "");
+	/* a new table is empty: plan no workers for building its indexes */
+	set_local("max_parallel_maintenance_workers", "0");
 }
 
 /*

@@ -8,27 +8,95 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "guc.h"
 #include "partition/job.h"
+#include "partition/statement.h"
 
-static void
-run_sql(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
-{
-	DbpIdentity saved;
-	int			result;
+static DbpStatement mark_crashed = {
+	.sql = "UPDATE dbperf.job_runs j SET status = 'crashed', finished_at = clock_timestamp(),"
+	" error = 'the process ended before the run did'"
+	" WHERE status = 'running' AND (j.pid = pg_backend_pid() OR NOT EXISTS (SELECT FROM"
+	" pg_stat_get_activity(j.pid) a WHERE a.backend_start = j.backend_start))",
+	.expected = SPI_OK_UPDATE,
+};
 
-	dbp_become_extension(&saved);
-	result = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
-	if (result != expected)
-		elog(ERROR, "SPI_execute_with_args returned %s for \"%s\"", SPI_result_code_string(result),
-			 sql);
-	dbp_restore_identity(&saved);
-}
+static DbpStatement ask_restore = {
+	.sql = "SELECT dbperf.restore_in_progress()",
+	.expected = SPI_OK_SELECT,
+};
+
+static DbpStatement insert_run = {
+	.sql = "INSERT INTO dbperf.job_runs (status, finished_at, parents_checked, partitions_created,"
+		   " failures, ms_waited, ms_held, tries, error, source, reason, parent, started_at, pid,"
+		   " backend_start)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+		   " ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
+	.expected = SPI_OK_INSERT_RETURNING,
+	.nargs = 15,
+	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, INT4OID,
+			  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
+};
+
+static DbpStatement end_run = {
+	.sql = "UPDATE dbperf.job_runs SET status = $1, finished_at = $2, parents_checked = $3,"
+		   " partitions_created = $4, failures = $5, ms_waited = $6, ms_held = $7, tries = $8,"
+		   " error = $9 WHERE run_id = $10",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 10,
+	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, INT4OID,
+			  TEXTOID, INT8OID},
+};
+
+/*
+ * Here and below, a row that an open transaction has changed is left alone: a
+ * session that sits on one must not hold up the maintenance of everything else.
+ * The time stands in a subquery so that the index can be used.
+ */
+static DbpStatement forget_runs = {
+	.sql = "DELETE FROM dbperf.job_runs WHERE run_id IN (SELECT run_id FROM dbperf.job_runs"
+		   " WHERE finished_at < (SELECT clock_timestamp() - make_interval(mins => $1))"
+		   " FOR UPDATE SKIP LOCKED)",
+	.expected = SPI_OK_DELETE,
+	.nargs = 1,
+	.types = {INT4OID},
+};
+
+static DbpStatement note_checked = {
+	.sql = "WITH free AS (SELECT parent FROM dbperf.policy_state WHERE parent = ANY ($1)"
+		   "  FOR UPDATE SKIP LOCKED),"
+		   " lost AS (INSERT INTO dbperf.policy_state (parent, last_run_at)"
+		   "  SELECT p.parent, clock_timestamp() FROM dbperf.policy p WHERE p.parent = ANY ($1)"
+		   "  AND NOT EXISTS (SELECT FROM dbperf.policy_state s WHERE s.parent = p.parent)"
+		   "  ON CONFLICT DO NOTHING)"
+		   " UPDATE dbperf.policy_state s SET last_run_at = clock_timestamp() FROM free"
+		   " WHERE s.parent = free.parent",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.types = {OIDARRAYOID},
+};
+
+static DbpStatement note_state = {
+	.sql = "WITH free AS (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
+		   "  FOR UPDATE SKIP LOCKED),"
+		   " lost AS (INSERT INTO dbperf.policy_state (parent, last_run_at, last_error,"
+		   "  last_error_at, failures, next_try_at) SELECT p.parent, clock_timestamp(), $2,"
+		   "  CASE WHEN $2 IS NOT NULL THEN clock_timestamp() END,"
+		   "  CASE WHEN $2 IS NULL THEN 0 ELSE 1 END, $3 FROM dbperf.policy p WHERE p.parent = $1"
+		   "  AND NOT EXISTS (SELECT FROM dbperf.policy_state s WHERE s.parent = p.parent)"
+		   "  ON CONFLICT DO NOTHING)"
+		   " UPDATE dbperf.policy_state s SET last_run_at = clock_timestamp(), last_error = $2,"
+		   " last_error_at = CASE WHEN $2 IS NOT NULL THEN clock_timestamp() END,"
+		   " next_try_at = $3, failures = CASE WHEN $2 IS NULL THEN 0 ELSE s.failures + 1 END"
+		   " FROM free WHERE s.parent = free.parent",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 3,
+	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID},
+};
 
 /*
  * Runs that say "running" but whose process is gone, or has come here to begin
@@ -37,11 +105,7 @@ run_sql(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls
 void
 dbp_job_mark_crashed(void)
 {
-	run_sql("UPDATE dbperf.job_runs j SET status = 'crashed', finished_at = clock_timestamp(),"
-			" error = 'the process ended before the run did'"
-			" WHERE status = 'running' AND (j.pid = pg_backend_pid() OR NOT EXISTS (SELECT FROM"
-			" pg_stat_get_activity(j.pid) a WHERE a.backend_start = j.backend_start))",
-			0, NULL, NULL, NULL, SPI_OK_UPDATE);
+	dbp_statement_run(&mark_crashed, NULL, NULL);
 }
 
 /*
@@ -50,76 +114,101 @@ dbp_job_mark_crashed(void)
 bool
 dbp_job_restore_in_progress(void)
 {
-	DbpIdentity saved;
 	bool		isnull;
 	bool		restoring;
 
-	dbp_become_extension(&saved);
-	if (SPI_execute("SELECT dbperf.restore_in_progress()", false, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
+	dbp_statement_run(&ask_restore, NULL, NULL);
+	if (SPI_processed != 1)
 		elog(ERROR, "could not ask dbperf.restore_in_progress()");
 	restoring = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
-	dbp_restore_identity(&saved);
 	return restoring;
 }
 
-/*
- * Begin a run; returns its run_id.
- */
-int64
-dbp_job_begin(const char *source, const char *reason, const char *parent)
+static Datum
+text_or_null(const char *str, char *null)
 {
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[3];
-	char		nulls[3] = {' ', ' ', parent == NULL ? 'n' : ' '};
-	bool		isnull;
-	int64		run_id;
-
-	values[0] = CStringGetTextDatum(source);
-	values[1] = CStringGetTextDatum(reason);
-	values[2] = parent == NULL ? (Datum) 0 : CStringGetTextDatum(parent);
-	run_sql("INSERT INTO dbperf.job_runs (source, reason, parent, pid, backend_start)"
-			" SELECT $1, $2, $3, a.pid, a.backend_start"
-			" FROM pg_stat_get_activity(pg_backend_pid()) a RETURNING run_id",
-			3, types, values, nulls, SPI_OK_INSERT_RETURNING);
-	if (SPI_processed != 1)
-		elog(ERROR, "could not write dbperf.job_runs");
-	run_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_freetuptable(SPI_tuptable);
-	return run_id;
+	*null = str == NULL ? 'n' : ' ';
+	return str == NULL ? (Datum) 0 : CStringGetTextDatum(str);
 }
 
 /*
- * End a run, and forget runs that are older than dbperf.job_runs_retention.
+ * The first nine arguments of both statements: how far a run has come.
  */
-void
-dbp_job_end(int64 run_id, const char *status, const DbpMaintainResult *result, const DbpCost *cost,
-			const char *error)
+static void
+set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult *result,
+			const DbpCost *cost, const char *error, Datum *values, char *nulls)
 {
-	Oid			types[10] = {INT8OID, TEXTOID, INT4OID, INT4OID, INT4OID, FLOAT8OID, FLOAT8OID,
-							 INT4OID, TEXTOID, INT4OID};
-	Datum		values[10];
-	char		nulls[10];
-
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = Int64GetDatum(run_id);
-	values[1] = CStringGetTextDatum(status);
+	memset(nulls, ' ', DBP_STATEMENT_ARGS);
+	values[0] = CStringGetTextDatum(status);
+	values[1] = TimestampTzGetDatum(finished_at);
+	nulls[1] = finished_at == 0 ? 'n' : ' ';
 	values[2] = Int32GetDatum(result->parents);
 	values[3] = Int32GetDatum(result->created);
 	values[4] = Int32GetDatum(result->failed);
 	values[5] = Float8GetDatum(cost->ms_waited);
 	values[6] = Float8GetDatum(cost->ms_held);
 	values[7] = Int32GetDatum(cost->tries);
-	values[8] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);
-	nulls[8] = error == NULL ? 'n' : ' ';
-	values[9] = Int32GetDatum(dbp_job_runs_retention);
-	run_sql("WITH old AS (DELETE FROM dbperf.job_runs"
-			"  WHERE $10 > 0 AND finished_at < clock_timestamp() - make_interval(mins => $10))"
-			" UPDATE dbperf.job_runs SET status = $2, finished_at = clock_timestamp(),"
-			" parents_checked = $3, partitions_created = $4, failures = $5, ms_waited = $6,"
-			" ms_held = $7, tries = $8, error = $9 WHERE run_id = $1",
-			10, types, values, nulls, SPI_OK_UPDATE);
+	values[8] = text_or_null(error, &nulls[8]);
+}
+
+static void
+insert_row(DbpJob *job, Datum *values, char *nulls)
+{
+	bool		isnull;
+
+	values[9] = CStringGetTextDatum(job->source);
+	values[10] = CStringGetTextDatum(job->reason);
+	values[11] = text_or_null(job->parent, &nulls[11]);
+	values[12] = TimestampTzGetDatum(job->started_at);
+	values[13] = Int32GetDatum(MyProcPid);
+	values[14] = TimestampTzGetDatum(MyStartTimestamp);
+	/* during a restore, the sequence may be behind the rows: on to the next number */
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		dbp_statement_run(&insert_run, values, nulls);
+	} while (SPI_processed == 0);
+	job->run_id =
+		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Show a run as running.  Of use only when that is committed before the run
+ * ends; otherwise dbp_job_end() alone will do.
+ */
+void
+dbp_job_begin(DbpJob *job)
+{
+	DbpMaintainResult result = {0};
+	DbpCost		cost = {0};
+	Datum		values[DBP_STATEMENT_ARGS];
+	char		nulls[DBP_STATEMENT_ARGS];
+
+	set_outcome("running", 0, &result, &cost, NULL, values, nulls);
+	insert_row(job, values, nulls);
+}
+
+/*
+ * End a run, and forget runs that are older than dbperf.job_runs_retention.
+ */
+void
+dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, const DbpCost *cost,
+			const char *error)
+{
+	Datum		values[DBP_STATEMENT_ARGS];
+	char		nulls[DBP_STATEMENT_ARGS];
+	Datum		minutes = Int32GetDatum(dbp_job_runs_retention);
+
+	set_outcome(status, GetCurrentTimestamp(), result, cost, error, values, nulls);
+	values[9] = Int64GetDatum(job->run_id);
+	if (job->run_id != 0)
+		dbp_statement_run(&end_run, values, nulls);
+	else
+		insert_row(job, values, nulls);
+	if (dbp_job_runs_retention > 0)
+		dbp_statement_run(&forget_runs, &minutes, NULL);
 }
 
 /*
@@ -128,17 +217,13 @@ dbp_job_end(int64 run_id, const char *status, const DbpMaintainResult *result, c
 void
 dbp_job_parents_checked(Datum *parents, int count)
 {
-	Oid			types[1] = {OIDARRAYOID};
 	Datum		values[1];
 
 	if (count == 0)
 		return;
 	values[0] = PointerGetDatum(construct_array(parents, count, OIDOID, sizeof(Oid), true,
 												TYPALIGN_INT));
-	run_sql("INSERT INTO dbperf.policy_state (parent, last_run_at)"
-			" SELECT p.parent, clock_timestamp() FROM dbperf.policy p WHERE p.parent = ANY ($1)"
-			" ON CONFLICT (parent) DO UPDATE SET last_run_at = excluded.last_run_at",
-			1, types, values, NULL, SPI_OK_INSERT);
+	dbp_statement_run(&note_checked, values, NULL);
 }
 
 /*
@@ -147,20 +232,11 @@ dbp_job_parents_checked(Datum *parents, int count)
 void
 dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at)
 {
-	Oid			types[3] = {OIDOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[3];
 	char		nulls[3] = {' ', error == NULL ? 'n' : ' ', error == NULL ? 'n' : ' '};
 
 	values[0] = ObjectIdGetDatum(parent);
 	values[1] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);
 	values[2] = TimestampTzGetDatum(next_try_at);
-	run_sql("INSERT INTO dbperf.policy_state AS s (parent, last_run_at, last_error, last_error_at,"
-			" failures, next_try_at) SELECT p.parent, clock_timestamp(), $2,"
-			" CASE WHEN $2 IS NOT NULL THEN clock_timestamp() END,"
-			" CASE WHEN $2 IS NULL THEN 0 ELSE 1 END, $3 FROM dbperf.policy p WHERE p.parent = $1"
-			" ON CONFLICT (parent) DO UPDATE SET last_run_at = excluded.last_run_at,"
-			" last_error = excluded.last_error, last_error_at = excluded.last_error_at,"
-			" next_try_at = excluded.next_try_at,"
-			" failures = CASE WHEN $2 IS NULL THEN 0 ELSE s.failures + 1 END",
-			3, types, values, nulls, SPI_OK_INSERT);
+	dbp_statement_run(&note_state, values, nulls);
 }

@@ -13,10 +13,20 @@
 #include "partition/maintain.h"
 #include "partition/partition.h"
 
+/* A run, as dbperf.job_runs shows it */
+typedef struct DbpJob
+{
+	int64		run_id;			/* 0: no row yet */
+	const char *source;
+	const char *reason;
+	const char *parent;			/* NULL: all */
+	TimestampTz started_at;
+} DbpJob;
+
 extern void dbp_job_mark_crashed(void);
 extern bool dbp_job_restore_in_progress(void);
-extern int64 dbp_job_begin(const char *source, const char *reason, const char *parent);
-extern void dbp_job_end(int64 run_id, const char *status, const DbpMaintainResult *result,
+extern void dbp_job_begin(DbpJob *job);
+extern void dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result,
 						const DbpCost *cost, const char *error);
 extern void dbp_job_parents_checked(Datum *parents, int count);
 extern void dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at);

@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "catalog/pg_class.h"
@@ -39,6 +40,9 @@
 /* How often to see whether a restore has come to its end */
 #define RESTORE_CHECK_SECONDS 5
 
+/* Longer than this, beside the waiting for locks, no partition takes to make */
+#define STEP_LIMIT_MS 10000
+
 /* In one transaction no more, for the sake of the lock table */
 #define MAX_STEPS_AT_ONCE 500
 
@@ -52,7 +56,7 @@ typedef struct DbpRun
 {
 	const DbpMaintainRequest *request;
 	DbpMaintainResult *result;
-	int64		run_id;
+	DbpJob		job;
 	instr_time	started;
 	DbpCost		total;
 	char	   *error;			/* the first one */
@@ -175,13 +179,14 @@ plan(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" is not recognized", work->policy->time_zone)));
-	dbp_parts_read(work->policy->parent, work->policy->keytype, &parts);
+	if (request->from_at != NULL || request->missing_key != NULL)
+		dbp_parts_read(work->policy->parent, work->policy->keytype, &parts);
 	if (request->from_at != NULL)
 		work->missing = plan_backfill(work->run, work->policy, &parts);
 	else if (request->missing_key != NULL)
 		work->missing = plan_for_key(work->run, work->policy, &parts);
 	else
-		work->missing = dbp_missing_ahead(work->policy, &parts);
+		work->missing = dbp_parts_read_ahead(work->policy, &parts);
 	if (OidIsValid(parts.defpart))
 		dbp_default_sweep(parts.defpart, work->policy, work->missing);
 	if (request->commit_each && dbp_default_is_large(parts.defpart))
@@ -291,19 +296,23 @@ record_failure(DbpWork *work, const ErrorData *error)
 				 error->hint ? errhint("%s", error->hint) : 0));
 }
 
-/* Errors that end the run, not only the step */
+/*
+ * Errors that end the run, not only the step.  A function of the owner can
+ * raise any SQLSTATE; a real cancel comes from the server's own check.
+ */
 static bool
 ends_run(const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_ASSERT_FAILURE ||
-		error->elevel >= FATAL;
+	return error->elevel >= FATAL ||
+		(error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		 strcmp(error->funcname, "ProcessInterrupts") == 0);
 }
 
 static void
 finish(DbpRun *run, const char *status)
 {
 	dbp_job_parents_checked(run->checked, run->nchecked);
-	dbp_job_end(run->run_id, status, run->result, &run->total, run->error);
+	dbp_job_end(&run->job, status, run->result, &run->total, run->error);
 	end_transaction(run);
 }
 
@@ -370,6 +379,32 @@ prepare_default(DbpWork *work)
 	return error;
 }
 
+/*
+ * Make the partition in work; in the worker in limited time: a function of the
+ * owner that never returns must not keep the others from being served.
+ */
+static ErrorData *
+make_in_time(DbpWork *work)
+{
+	int			limit_ms = STEP_LIMIT_MS + 5 * work->policy->lock_budget_ms;
+	instr_time	start;
+	ErrorData  *error;
+
+	if (!work->run->request->background)
+		return guarded(make, work);
+	INSTR_TIME_SET_CURRENT(start);
+	enable_timeout_after(STATEMENT_TIMEOUT, limit_ms);
+	error = guarded(make, work);
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	if (error != NULL && error->elevel == ERROR && ends_run(error) &&
+		dbp_ms_since(&start) >= limit_ms)
+	{
+		error->funcname = NULL; /* no cancel from outside */
+		error->message = psprintf("making a partition took longer than %d ms", limit_ms);
+	}
+	return error;
+}
+
 typedef enum
 {
 	MADE_ALL,
@@ -394,7 +429,7 @@ make_missing(DbpWork *work)
 		run->steps++;
 		error = prepare_default(work);
 		if (error == NULL)
-			error = guarded(make, work);
+			error = make_in_time(work);
 		add_cost(run, &work->cost);
 		if (error != NULL)
 		{
@@ -545,7 +580,6 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 	DbpRun		run = {0};
 	List	   *policies;
 	ListCell   *cell;
-	char	   *name = NULL;
 
 	memset(result, 0, sizeof(DbpMaintainResult));
 	result->next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
@@ -564,15 +598,21 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 		MemoryContextDelete(run.context);
 		return;
 	}
-	if (request->commit_each)
-		dbp_job_mark_crashed();
+	run.job.source = request->source;
+	run.job.reason = request->reason;
+	run.job.started_at = GetCurrentTimestamp();
 	if (OidIsValid(request->parent))
-		name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(request->parent)),
-										  get_rel_name(request->parent));
+		run.job.parent = quote_qualified_identifier(
+			get_namespace_name(get_rel_namespace(request->parent)), get_rel_name(request->parent));
 	else if (request->missing_table != NULL)
-		name = quote_qualified_identifier(request->missing_schema, request->missing_table);
-	run.run_id = dbp_job_begin(request->source, request->reason, name);
-	end_transaction(&run);
+		run.job.parent = quote_qualified_identifier(request->missing_schema,
+													request->missing_table);
+	if (request->commit_each)
+	{
+		dbp_job_mark_crashed();
+		dbp_job_begin(&run.job);
+		end_transaction(&run);
+	}
 
 	run.checked = palloc(sizeof(Datum) * Max(1, list_length(policies)));
 	foreach(cell, policies)

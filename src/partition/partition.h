@@ -56,6 +56,7 @@ typedef struct DbpPolicy
 	char	   *time_zone;
 	pg_tz	   *tz;
 	int			premake;
+	int			run_order;
 	char	   *naming_pattern;
 	char	   *tablespace;		/* NULL: the parent's */
 	int			lock_budget_ms;
@@ -136,6 +137,7 @@ extern List *dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts,
 							   int64 from, int64 to);
 extern bool dbp_current_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key);
 extern List *dbp_missing_ahead(const DbpPolicy *policy, const DbpParts *parts);
+extern List *dbp_parts_read_ahead(const DbpPolicy *policy, DbpParts *parts);
 extern Oid	dbp_partition_key_type(Oid parent);
 extern bool dbp_relation_is_empty(Oid relid, bool *known);
 

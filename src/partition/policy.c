@@ -11,32 +11,33 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
-#include "partition/partition.h"
+#include "partition/statement.h"
 
 /*
- * Tables that were dropped or are no longer partitioned fall out in the join.
+ * Plain columns, and no ORDER BY: what the statement does not need is what a
+ * fresh worker does not have to look up in the catalogs.
  */
-static const char *const policy_query =
-	"SELECT c.oid, c.relowner, c.relnamespace, n.nspname::text, c.relname::text,"
-	" a.attname::text, a.atttypid, p.partition_interval, p.partition_step, p.epoch_unit,"
-	" p.anchor, p.anchor_key, p.time_zone, p.premake, p.naming_pattern, p.tablespace::text,"
-	" (extract(epoch FROM p.lock_budget) * 1000)::integer,"
-	" p.sanity_window, p.sanity_step, COALESCE(s.failures, 0), s.next_try_at, s.last_error"
-	" FROM dbperf.policy p"
-	" JOIN pg_catalog.pg_class c ON c.oid = p.parent AND c.relkind = 'p'"
-	" JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-	" JOIN pg_catalog.pg_partitioned_table t ON t.partrelid = c.oid"
-	" JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = t.partattrs[0]"
-	" LEFT JOIN dbperf.policy_state s ON s.parent = p.parent"
-	" WHERE (p.parent = $1 OR $1 = 0) AND (p.enabled OR NOT $2)"
-	" ORDER BY p.run_order, p.parent::oid";
+static DbpStatement select_policies = {
+	.sql = "SELECT p.parent, p.partition_interval, p.partition_step, p.epoch_unit, p.anchor,"
+		   " p.anchor_key, p.time_zone, p.premake, p.naming_pattern, p.tablespace, p.lock_budget,"
+		   " p.sanity_window, p.sanity_step, p.run_order, s.failures, s.next_try_at, s.last_error"
+		   " FROM dbperf.policy p LEFT JOIN dbperf.policy_state s ON s.parent = p.parent"
+		   " WHERE (p.parent = $1 OR $1 = 0) AND (p.enabled OR NOT $2)",
+	.expected = SPI_OK_SELECT,
+	.nargs = 2,
+	.types = {OIDOID, BOOLOID},
+};
 
 static Datum
 column(int row, int number, bool *isnull)
@@ -62,6 +63,15 @@ int8_column(int row, int number)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+/* As intervals are compared; the policy's trigger knows it to be small */
+static int
+milliseconds(const Interval *interval)
+{
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+
+	return (int) ((days * USECS_PER_DAY + interval->time) / 1000);
+}
+
 static DbpEpochUnit
 epoch_unit(const char *name)
 {
@@ -74,6 +84,37 @@ epoch_unit(const char *name)
 	return DBP_EPOCH_MICROSECONDS;
 }
 
+/*
+ * What the catalogs say of the parent.  False when it was dropped, or is no
+ * longer partitioned.
+ */
+static bool
+read_table(DbpPolicy *policy)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
+	Form_pg_class form;
+	AttrNumber	attnum = InvalidAttrNumber;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	policy->owner = form->relowner;
+	policy->namespace = form->relnamespace;
+	policy->schema = get_namespace_name(form->relnamespace);
+	policy->table = pstrdup(NameStr(form->relname));
+	ReleaseSysCache(tuple);
+
+	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(policy->parent));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	attnum = ((Form_pg_partitioned_table) GETSTRUCT(tuple))->partattrs.values[0];
+	ReleaseSysCache(tuple);
+	policy->column = get_attname(policy->parent, attnum, true);
+	policy->keytype = get_atttype(policy->parent, attnum);
+	return policy->schema != NULL && policy->column != NULL;
+}
+
+/* NULL when the table is not there any more */
 static DbpPolicy *
 policy_from_row(int row)
 {
@@ -82,36 +123,46 @@ policy_from_row(int row)
 	Datum		value;
 
 	policy->parent = DatumGetObjectId(column(row, 1, &isnull));
-	policy->owner = DatumGetObjectId(column(row, 2, &isnull));
-	policy->namespace = DatumGetObjectId(column(row, 3, &isnull));
-	policy->schema = text_column(row, 4);
-	policy->table = text_column(row, 5);
-	policy->column = text_column(row, 6);
-	policy->keytype = DatumGetObjectId(column(row, 7, &isnull));
-	value = column(row, 8, &isnull);
+	if (!read_table(policy))
+		return NULL;
+	value = column(row, 2, &isnull);
 	policy->by_time = !isnull;
 	if (policy->by_time)
 		policy->interval = *DatumGetIntervalP(value);
-	policy->step = int8_column(row, 9);
-	policy->unit = epoch_unit(text_column(row, 10));
-	value = column(row, 11, &isnull);
+	policy->step = int8_column(row, 3);
+	policy->unit = epoch_unit(text_column(row, 4));
+	value = column(row, 5, &isnull);
 	policy->anchor = isnull ? 0 : DatumGetTimestamp(value);
-	policy->anchor_key = int8_column(row, 12);
-	policy->time_zone = text_column(row, 13);
-	policy->premake = DatumGetInt32(column(row, 14, &isnull));
-	policy->naming_pattern = text_column(row, 15);
-	policy->tablespace = text_column(row, 16);
-	policy->lock_budget_ms = DatumGetInt32(column(row, 17, &isnull));
-	value = column(row, 18, &isnull);
+	policy->anchor_key = int8_column(row, 6);
+	policy->time_zone = text_column(row, 7);
+	policy->premake = DatumGetInt32(column(row, 8, &isnull));
+	policy->naming_pattern = text_column(row, 9);
+	value = column(row, 10, &isnull);
+	policy->tablespace = isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
+	policy->lock_budget_ms = milliseconds(DatumGetIntervalP(column(row, 11, &isnull)));
+	value = column(row, 12, &isnull);
 	if (!isnull)
 		policy->sanity_window = *DatumGetIntervalP(value);
-	policy->sanity_step = int8_column(row, 19);
-	policy->failures = DatumGetInt32(column(row, 20, &isnull));
-	value = column(row, 21, &isnull);
+	policy->sanity_step = int8_column(row, 13);
+	policy->run_order = DatumGetInt32(column(row, 14, &isnull));
+	value = column(row, 15, &isnull);
+	policy->failures = isnull ? 0 : DatumGetInt32(value);
+	value = column(row, 16, &isnull);
 	policy->next_try_at = isnull ? 0 : DatumGetTimestampTz(value);
-	policy->last_error = text_column(row, 22);
+	policy->last_error = text_column(row, 17);
 	policy->tz = pg_tzset(policy->time_zone);
 	return policy;
+}
+
+static int
+by_run_order(const ListCell *a, const ListCell *b)
+{
+	const DbpPolicy *x = lfirst(a);
+	const DbpPolicy *y = lfirst(b);
+
+	if (x->run_order != y->run_order)
+		return x->run_order < y->run_order ? -1 : 1;
+	return (x->parent > y->parent) - (x->parent < y->parent);
 }
 
 /*
@@ -122,23 +173,25 @@ policy_from_row(int row)
 List *
 dbp_policy_load(Oid parent, bool enabled_only)
 {
-	Oid			types[2] = {OIDOID, BOOLOID};
 	Datum		values[2];
-	DbpIdentity saved;
 	List	   *policies = NIL;
 	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = ObjectIdGetDatum(parent);
 	values[1] = BoolGetDatum(enabled_only);
-	dbp_become_extension(&saved);
-	/* not read-only: that would go by a snapshot from before we waited for locks */
-	if (SPI_execute_with_args(policy_query, 2, types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read dbperf.policy");
+	dbp_statement_run(&select_policies, values, NULL);
 	MemoryContextSwitchTo(caller);
+	/* locks that we hold already did not make the caches hear of changes */
+	AcceptInvalidationMessages();
 	for (uint64 row = 0; row < SPI_processed; row++)
-		policies = lappend(policies, policy_from_row((int) row));
+	{
+		DbpPolicy  *policy = policy_from_row((int) row);
+
+		if (policy != NULL)
+			policies = lappend(policies, policy);
+	}
 	SPI_freetuptable(SPI_tuptable);
-	dbp_restore_identity(&saved);
+	list_sort(policies, by_run_order);
 	return policies;
 }
 

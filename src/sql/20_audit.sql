@@ -71,8 +71,10 @@ END
 $$;
 COMMENT ON FUNCTION dbperf.number_row() IS 'Trigger: gives a run or an event a number that is free';
 
+-- Runs that begin now look for a free number themselves; this is for those that a restore brings.
 CREATE TRIGGER number_row BEFORE INSERT ON dbperf.job_runs
-    FOR EACH ROW EXECUTE FUNCTION dbperf.number_row();
+    FOR EACH ROW WHEN (NEW.started_at < now() OR NEW.pid IS DISTINCT FROM pg_backend_pid())
+    EXECUTE FUNCTION dbperf.number_row();
 CREATE TRIGGER number_row BEFORE INSERT ON dbperf.partition_events
     FOR EACH ROW WHEN (NEW.seq IS NULL) EXECUTE FUNCTION dbperf.number_row();
 

@@ -97,10 +97,17 @@ LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    months  integer := extract(year FROM len) * 12 + extract(month FROM len);
-    days    integer := extract(day FROM len);
-    seconds numeric := extract(epoch FROM len - make_interval(months => months, days => days));
+    months  integer;
+    days    integer;
+    seconds numeric;
 BEGIN
+    IF NOT isfinite(len) THEN
+        RAISE EXCEPTION 'partition interval must be finite, not "%"', len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    months := extract(year FROM len) * 12 + extract(month FROM len);
+    days := extract(day FROM len);
+    seconds := extract(epoch FROM len - make_interval(months => months, days => days));
     IF months < 0 OR days < 0 OR seconds < 0 OR len < interval '1 second' THEN
         RAISE EXCEPTION 'partition interval must be at least one second, not "%"', len
             USING ERRCODE = 'invalid_parameter_value';
@@ -148,6 +155,12 @@ BEGIN
     IF TG_OP = 'UPDATE' AND OLD.parent <> NEW.parent THEN
         RAISE EXCEPTION 'a policy cannot be moved to another table'
             USING ERRCODE = 'feature_not_supported', HINT = 'Use dbperf.unmanage() and dbperf.manage().';
+    END IF;
+    -- only who restores a dump may say that a policy is older
+    IF TG_OP = 'UPDATE' THEN
+        NEW.created_at := OLD.created_at;
+    ELSIF NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'dbperf.policy'::regclass), 'USAGE') THEN
+        NEW.created_at := now();
     END IF;
 
     key := dbperf.partition_key(parent);
@@ -266,7 +279,7 @@ BEGIN
     END IF;
     IF TG_OP = 'DELETE' THEN
         DELETE FROM dbperf.policy_state WHERE parent = p.parent;
-    ELSE
+    ELSIF TG_OP = 'UPDATE' THEN
         -- what failed before may be mended now: no more waiting
         UPDATE dbperf.policy_state SET next_try_at = NULL WHERE parent = p.parent;
     END IF;
@@ -276,6 +289,9 @@ BEGIN
             SELECT p.parent, a.pid, a.backend_start FROM pg_stat_get_activity(pg_backend_pid()) a;
         PERFORM dbperf.wake();
         RETURN NULL;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO dbperf.policy_state (parent) VALUES (p.parent) ON CONFLICT DO NOTHING;
     END IF;
     INSERT INTO dbperf.partition_events (source, action, parent, detail)
         VALUES ('manual', CASE TG_OP WHEN 'INSERT' THEN 'manage' WHEN 'UPDATE' THEN 'alter_policy' ELSE 'unmanage' END,

@@ -307,27 +307,10 @@ run_request(DbpMaintainRequest *request)
 	report.delay_ms = Min(report.delay_ms, pause_until(result.next_due));
 }
 
-/*
- * Rows find no partition in other tables too; those are no work of ours.
- */
-static bool
-is_managed(const DbpMissing *missing)
-{
-	bool managed;
-
-	begin_simple();
-	managed = OidIsValid(dbp_policy_find(missing->schema, missing->table));
-	end_simple();
-	return managed;
-}
-
 static void
 run_missing(const DbpMissing *missing)
 {
 	DbpMaintainRequest request;
-
-	if (!is_managed(missing))
-		return;
 
 	memset(&request, 0, sizeof(request));
 	request.reason = "missing_partition";

@@ -234,7 +234,7 @@ full_run_at(const DbEntry *entry, TimestampTz now)
 	if (entry->failures > 0)
 		longest = DBP_BACKOFF_MAX_MS;
 	else if (!entry->found)
-		longest = Min(longest, DBP_PROBE_MS);
+		longest = Max(Min(longest, DBP_PROBE_MS), DBP_MINUTE_MS);
 
 	/* the plan is cut anew each time, as dbperf.naptime may have changed */
 	return Min(entry->due_at, dbp_after_ms(entry->last_end, longest));
@@ -320,8 +320,8 @@ dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 			note_success(entry);
 			entry->found = true;
 			delay_ms = info->more ? 0 : info->delay_ms;
-			/* the rest is still the answer to the call */
-			entry->woken = entry->woken || (info->more && slot->woken);
+			/* the rest goes by the clock: what failed just now would fail again, and again
+			 * use up the time of those that come after it */
 			break;
 		case DBP_OUTCOME_NO_EXTENSION:
 			note_success(entry);

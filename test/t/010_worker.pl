@@ -30,11 +30,7 @@ is(partition_count($node, 'app', 'ticks'), 3, 'manage() makes what is due at onc
 poll_ok($node, 'app',
 	"SELECT EXISTS (SELECT FROM dbperf.job_runs WHERE source = 'worker' AND status = 'ok')",
 	'manage() wakes the worker');
-$node->safe_psql('app', q{
-	DO $$
-	BEGIN
-		EXECUTE format('ALTER DATABASE app SET dbperf.now_override = %L', now() + interval '2 months');
-	END $$});
+set_clock($node, 'app', '2 months');
 ok(wake_and_wait($node, 'app'), 'wake() makes the worker run');
 is(partition_count($node, 'app', 'ticks'), 5, 'the worker made two partitions ahead');
 is($node->safe_psql('app', q{
@@ -53,7 +49,8 @@ $node->safe_psql('app', 'ALTER DATABASE app RESET dbperf.now_override');
 # --- the next run is planned for the next bound, if that comes before the end of the nap
 managed_table($node, 'app', 'hourly', "'1 hour'");
 poll_ok($node, 'app', q{
-	SELECT abs(extract(epoch FROM next_run_at - date_trunc('hour', last_run_finished + interval '1 hour'))) < 2
+	SELECT abs(extract(epoch FROM
+		next_run_at - date_trunc('hour', last_run_finished + interval '1 hour'))) < 2
 	FROM dbperf.worker_status},
 	'the next run is planned for the next bound');
 
@@ -171,9 +168,12 @@ for my $signal ('cancel', 'terminate')
 }
 
 # --- who may see and do what
-$node->safe_psql('app', 'CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE nobody LOGIN');
-is($node->safe_psql('app', 'SELECT state FROM dbperf.worker_status', extra_params => [ '-U', 'watcher' ]),
-	'running', 'pg_monitor may look');
+$node->safe_psql('app', q{
+	CREATE ROLE watcher LOGIN;
+	GRANT pg_monitor TO watcher;
+	CREATE ROLE nobody LOGIN});
+query_is($node, 'app', 'SELECT state FROM dbperf.worker_status',
+	'running', 'pg_monitor may look', extra_params => [ '-U', 'watcher' ]);
 ($ret, $out, $err) =
   $node->psql('app', 'SELECT dbperf.wake()', extra_params => [ '-U', 'nobody' ]);
 like($err, qr/permission denied/, 'others may not wake the worker');

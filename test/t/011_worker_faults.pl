@@ -73,12 +73,13 @@ for my $tag ('CREATE TABLE', 'ALTER TABLE')
 	$node->start;
 	check_recovery($table, $pid, "server crash in $tag");
 }
-is($node->safe_psql('app', 'SELECT ok FROM dbperf.verify_audit()'), 't', 'the audit trail is whole');
+query_is($node, 'app', 'SELECT ok FROM dbperf.verify_audit()', 't', 'the audit trail is whole');
 
 # --- no free worker slots
 open_gate($node, 'app');
 ok(wake_and_wait($node, 'app'), 'a quiet moment');
-poll_ok($node, 'app', 'SELECT active_worker_pid IS NULL FROM dbperf.worker_status', 'without worker');
+poll_ok($node, 'app', 'SELECT active_worker_pid IS NULL FROM dbperf.worker_status',
+	'without a worker');
 my $offset = -s $node->logfile;
 my $forced = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
 my $hog = $node->background_psql('postgres');
@@ -102,10 +103,12 @@ is(count_in_log($node, qr/waits for a free background worker slot/, $offset), 1,
 
 $node->safe_psql('postgres', q{
 	SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-	WHERE backend_type = 'client backend' AND query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()});
+	WHERE backend_type = 'client backend' AND query LIKE '%pg_sleep(600)%'
+		AND pid <> pg_backend_pid()});
 poll_ok($node, 'app', "SELECT max(run_id) > $last FROM dbperf.job_runs",
 	'when the slot is free again, the run is made');
-poll_ok($node, 'app', "SELECT state = 'running' FROM dbperf.worker_status", 'the state is restored');
+poll_ok($node, 'app', "SELECT state = 'running' FROM dbperf.worker_status",
+	'the state is restored');
 is(count_in_log($node, qr/has a background worker slot again/, $offset), 1, 'the log says so once');
 eval { $hog->quit };
 
@@ -131,7 +134,8 @@ poll_ok($node, 'app', q{
 		AND status = 'critical'
 	FROM dbperf.partition_health WHERE parent = 'many_7'::regclass},
 	'the other one shows its error and when it will be tried again');
-is($node->safe_psql('app', 'SELECT status, failures FROM dbperf.job_runs ORDER BY run_id DESC LIMIT 1'),
+query_is($node, 'app',
+	'SELECT status, failures FROM dbperf.job_runs ORDER BY run_id DESC LIMIT 1',
 	'partial|1', 'the run is recorded as partial');
 
 $last = $node->safe_psql('app', 'SELECT max(run_id) FROM dbperf.job_runs');
@@ -140,17 +144,19 @@ $node->reload;
 poll_ok($node, 'app',
 	"SELECT count(*) >= 2 FROM dbperf.job_runs WHERE run_id > $last AND status = 'ok'",
 	'runs go on');
-is($node->safe_psql('app', "SELECT failures FROM dbperf.policy_state WHERE parent = 'many_7'::regclass"),
+my $state_of_7 = "FROM dbperf.policy_state WHERE parent = 'many_7'::regclass";
+query_is($node, 'app', "SELECT failures $state_of_7",
 	1, 'but do not try the broken table before its time');
 ok(wake_and_wait($node, 'app'), 'a call does');
-poll_ok($node, 'app', "SELECT failures = 2 FROM dbperf.policy_state WHERE parent = 'many_7'::regclass",
+poll_ok($node, 'app', "SELECT failures = 2 $state_of_7",
 	'the broken table was tried again');
 is(count_in_log($node, qr/maintenance of table "public.many_7" failed/, $offset), 1,
 	'the log tells an error once');
 $node->safe_psql('app', 'GRANT CREATE ON SCHEMA public TO poor');
 ok(wake_and_wait($node, 'app'), 'mended');
 poll_ok($node, 'app',
-	"SELECT status = 'ok' AND last_error IS NULL FROM dbperf.partition_health WHERE parent = 'many_7'::regclass",
+	"SELECT status = 'ok' AND last_error IS NULL FROM dbperf.partition_health"
+	  . " WHERE parent = 'many_7'::regclass",
 	'the table is maintained, and the error forgotten');
 
 $node->stop;

@@ -21,7 +21,8 @@ $primary->start;
 $primary->safe_psql('postgres', 'CREATE DATABASE app');
 install_extension($primary, 'app');
 managed_table($primary, 'app', 'ticks');
-poll_ok($primary, 'app', "SELECT state = 'running' AND last_run_status = 'ok' FROM dbperf.worker_status",
+my $well = "SELECT state = 'running' AND last_run_status = 'ok' FROM dbperf.worker_status";
+poll_ok($primary, 'app', $well,
 	'the worker of the primary runs');
 
 $primary->backup('base');
@@ -31,39 +32,34 @@ $standby->start;
 $primary->wait_for_catchup($standby);
 
 # --- idle
-is(worker_status($standby, 'app', "state, launcher_pid IS NULL, reason LIKE '%promotion%', last_run_status"),
+is(worker_status($standby, 'app',
+		"state, launcher_pid IS NULL, reason LIKE '%promotion%', last_run_status"),
 	'standby|t|t|ok', 'the standby says so');
-is($standby->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dbperf%'"),
+query_is($standby, 'postgres',
+	"SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'dbperf%'",
 	0, 'no process of ours runs there');
 is($standby->safe_psql('app', 'SELECT dbperf.wake()'), 'f', 'nobody hears wake() there');
 my ($ret, $out, $err) = $standby->psql('app', 'INSERT INTO ticks VALUES (now())');
 like($err, qr/read-only transaction/, 'it is a standby');
 
 # --- what the primary makes arrives
-$primary->safe_psql('app', q{
-	DO $$
-	BEGIN
-		EXECUTE format('ALTER DATABASE app SET dbperf.now_override = %L', now() + interval '2 months');
-	END $$});
+set_clock($primary, 'app', '2 months');
 ok(wake_and_wait($primary, 'app'), 'the primary works on');
 $primary->wait_for_catchup($standby);
 is(partition_count($standby, 'app', 'ticks'), 5, 'its partitions arrive');
 
 # --- the primary fails, with work undone
-$primary->safe_psql('app', q{
-	DO $$
-	BEGIN
-		EXECUTE format('ALTER DATABASE app SET dbperf.now_override = %L', now() + interval '4 months');
-	END $$});
+set_clock($primary, 'app', '4 months');
 $primary->wait_for_catchup($standby);
 $primary->stop('immediate');
 $standby->promote;
 poll_ok($standby, 'app',
 	"SELECT count(*) = 7 FROM pg_inherits WHERE inhparent = 'ticks'::regclass",
 	'promoted, the standby makes the partitions');
-poll_ok($standby, 'app', "SELECT state = 'running' AND last_run_status = 'ok' FROM dbperf.worker_status",
+poll_ok($standby, 'app', $well,
 	'and its worker runs');
-is($standby->safe_psql('app', 'SELECT ok FROM dbperf.verify_audit()'), 't', 'the audit trail goes on unbroken');
+query_is($standby, 'app', 'SELECT ok FROM dbperf.verify_audit()', 't',
+	'the audit trail goes on unbroken');
 is(count_in_log($standby, qr/maintenance of (table|database)|PANIC/), 0, 'without a complaint');
 
 $standby->stop;

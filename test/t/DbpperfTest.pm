@@ -14,7 +14,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-  new_node install_extension make_table managed_table partition_count poll_ok worker_status
+  new_node install_extension make_table managed_table partition_count set_clock query_is poll_ok
+  worker_status
   launcher_pid count_in_log close_gate open_gate wait_for_worker_at_gate wake_and_wait
 );
 
@@ -66,6 +67,26 @@ sub partition_count
 	my ($node, $db, $table) = @_;
 	return $node->safe_psql($db,
 		"SELECT count(*) FROM pg_inherits WHERE inhparent = '$table'::regclass");
+}
+
+# What time a database takes it to be, from now on, in sessions that begin later.
+sub set_clock
+{
+	my ($node, $db, $from_now) = @_;
+	$node->safe_psql($db, qq{
+		DO \$\$
+		BEGIN
+			EXECUTE format('ALTER DATABASE $db SET dbperf.now_override = %L',
+				now() + interval '$from_now');
+		END \$\$});
+	return;
+}
+
+sub query_is
+{
+	my ($node, $db, $query, $expected, $name, @params) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is($node->safe_psql($db, $query, @params), $expected, $name);
 }
 
 # The query comes to return true ('t') or the expected text.

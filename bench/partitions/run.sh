@@ -1,0 +1,78 @@
+#!/bin/bash
+# Partition maintenance against pg_partman, and what traffic feels of it: `make bench-partitions`.
+#
+#   bench/partitions/run.sh [part…]     parts: idle create traffic (default: all three)
+#
+# Everything that is compared runs in one private cluster, in turns, so that the ratios hold on a
+# noisy machine although the milliseconds do not. Environment:
+#   ROUNDS=7         rounds of idle and create
+#   WINDOWS=5        windows of each kind for traffic
+#   SECONDS_EACH=8   length of a window
+#   RATE=1000        inserts a second, all four clients together
+#   BENCH_DIR=DIR    where the cluster goes (default: /dev/shm, else /var/tmp). A RAM disk keeps the
+#                    file system out of it: ext4 makes files at half the speed for minutes after
+#                    others were removed.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+HERE="$ROOT/bench/partitions"
+for part in test/lib/common test/lib/deps test/lib/cluster bench/partitions/lib \
+	bench/partitions/idle bench/partitions/create bench/partitions/traffic; do
+	# shellcheck source=/dev/null
+	. "$ROOT/$part.sh"
+done
+cd /
+
+ROUNDS=${ROUNDS:-7}
+WINDOWS=${WINDOWS:-5}
+SECONDS_EACH=${SECONDS_EACH:-8}
+RATE=${RATE:-1000}
+read -ra PARTS <<<"${*:-idle create traffic}"
+for part in "${PARTS[@]}"; do
+	case $part in
+		idle | create | traffic) ;;
+		*) die "unknown part \"$part\"" ;;
+	esac
+done
+
+WORK=
+cleanup()
+{
+	local status=$?
+	trap '' INT TERM
+	if [ -n "$WORK" ]; then
+		cluster_stop_all_below "$WORK"
+		rm -rf "$WORK"
+	fi
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+need_root
+install_for_build
+install_packages "postgresql-$PGMAJOR-partman"
+locate_postgres
+make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" all install >/dev/null
+
+if [ -z "${BENCH_DIR:-}" ]; then
+	BENCH_DIR=/var/tmp
+	[ ! -w /dev/shm ] || BENCH_DIR=/dev/shm
+fi
+WORK=$(mktemp -d "$BENCH_DIR/dbperf-bench.XXXXXX")
+chown postgres "$WORK"
+chmod 700 "$WORK"
+
+# The worker is off so that only what is measured makes partitions; both are preloaded, as both
+# manuals say.
+cluster_init "$WORK" "shared_preload_libraries = 'tradeassist_dbperf, pg_partman_bgw'" \
+	"dbperf.enabled = off" "shared_buffers = 512MB" "max_locks_per_transaction = 1024" \
+	"max_wal_size = 4GB" "jit = off" "autovacuum = off"
+cluster_start "$WORK"
+
+say "PostgreSQL $(query postgres 'SHOW server_version'), $(nproc) cores, in $BENCH_DIR"
+say "dbperf against pg_partman $(query postgres "SELECT default_version FROM pg_available_extensions WHERE name = 'pg_partman'")"
+for part in "${PARTS[@]}"; do
+	"$part"
+done
