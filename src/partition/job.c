@@ -67,15 +67,20 @@ static DbpStatement forget_runs = {
 };
 
 static DbpStatement note_checked = {
-	.sql = "WITH free AS (SELECT parent FROM dbperf.policy_state WHERE parent = ANY ($1)"
-		   "  FOR UPDATE SKIP LOCKED),"
-		   " lost AS (INSERT INTO dbperf.policy_state (parent, last_run_at)"
-		   "  SELECT p.parent, clock_timestamp() FROM dbperf.policy p WHERE p.parent = ANY ($1)"
-		   "  AND NOT EXISTS (SELECT FROM dbperf.policy_state s WHERE s.parent = p.parent)"
-		   "  ON CONFLICT DO NOTHING)"
-		   " UPDATE dbperf.policy_state s SET last_run_at = clock_timestamp() FROM free"
-		   " WHERE s.parent = free.parent",
+	.sql = "UPDATE dbperf.policy_state SET last_run_at = clock_timestamp()"
+		   " WHERE parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = ANY ($1)"
+		   " FOR UPDATE SKIP LOCKED)",
 	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.types = {OIDARRAYOID},
+};
+
+static DbpStatement note_first_checked = {
+	.sql = "INSERT INTO dbperf.policy_state (parent, last_run_at)"
+		   " SELECT p.parent, clock_timestamp() FROM dbperf.policy p WHERE p.parent = ANY ($1)"
+		   " AND NOT EXISTS (SELECT FROM dbperf.policy_state s WHERE s.parent = p.parent)"
+		   " ON CONFLICT DO NOTHING",
+	.expected = SPI_OK_INSERT,
 	.nargs = 1,
 	.types = {OIDARRAYOID},
 };
@@ -224,6 +229,8 @@ dbp_job_parents_checked(Datum *parents, int count)
 	values[0] = PointerGetDatum(construct_array(parents, count, OIDOID, sizeof(Oid), true,
 												TYPALIGN_INT));
 	dbp_statement_run(&note_checked, values, NULL);
+	if (SPI_processed < (uint64) count)
+		dbp_statement_run(&note_first_checked, values, NULL);
 }
 
 /*

@@ -153,6 +153,7 @@ reserve_slot(const DbEntry *entry, bool full_run, TimestampTz now, uint32 *gener
 		slot->full_run = full_run;
 		slot->woken = entry->woken;
 		slot->pid = 0;
+		slot->ordered = now;
 		slot->since = now;
 		memset(&slot->result, 0, sizeof(slot->result));
 	}

@@ -258,7 +258,7 @@ start_at(const DbEntry *entry, TimestampTz now)
 		at = Min(at, Max(entry->missing_at, now));
 	/* leave DROP DATABASE and CREATE DATABASE ... TEMPLATE a gap */
 	if (entry->last_end != 0 && now >= entry->last_end)
-		at = Max(at, dbp_after_ms(entry->last_end, DBP_GAP_MS));
+		at = Max(at, dbp_after_ms(entry->last_end, entry->gap_ms));
 	return at;
 }
 
@@ -358,6 +358,8 @@ dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 		? now
 		: dbp_after_ms(now, dbp_backoff_ms(entry->fruitless, DBP_SECOND_MS, DBP_FRUITLESS_MAX_MS));
 	entry->last_end = now;
+	entry->gap_ms =
+		now < dbp_after_ms(slot->ordered, DBP_SHORT_MS) ? DBP_SHORT_GAP_MS : DBP_GAP_MS;
 }
 
 /* Lists the databases that have a worker. False when no slot is left for another. */

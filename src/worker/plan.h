@@ -28,6 +28,7 @@ typedef struct DbEntry
 	TimestampTz due_at;
 	TimestampTz missing_at; /* not before, for missing */
 	TimestampTz last_end;	/* of a worker; 0: none was there yet */
+	int			gap_ms;		/* until the next one may come */
 	char		last_error[DBP_ERROR_LEN];
 } DbEntry;
 

@@ -76,6 +76,7 @@ typedef struct DbpSlot
 	bool		 full_run; /* ordered: look at every policy */
 	bool		 woken;	   /* ordered by wake(), not by the clock */
 	pid_t		 pid;	   /* 0 until the worker has come */
+	TimestampTz	 ordered;  /* when the launcher asked for it */
 	TimestampTz	 since;	   /* start of the present state */
 	DbpReport	 result;
 } DbpSlot;
@@ -135,6 +136,8 @@ extern void dbp_missing_init(void);
 /* Settings of the launcher's timing, in ms */
 #define DBP_SLICE_MS 2000 /* a worker's time; DROP DATABASE waits 5 s for sessions */
 #define DBP_GAP_MS 300	  /* that DROP DATABASE, looking each 100 ms, will find */
+#define DBP_SHORT_MS 100  /* a worker that was gone this soon was in nobody's way, */
+#define DBP_SHORT_GAP_MS 20 /* so that the next one, which clients may wait for, can come */
 
 extern PGDLLEXPORT void dbp_launcher_main(Datum arg);
 extern PGDLLEXPORT void dbp_worker_main(Datum arg);
