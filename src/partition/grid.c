@@ -293,6 +293,19 @@ is_number(const char *str)
 	return *str != '\0' && strspn(str, "0123456789") == strlen(str);
 }
 
+static int64
+epoch_key(const DbpPolicy *policy, TimestampTz at, const char *str)
+{
+	int64		key = dbp_key_from_time(policy, at);
+
+	if (key == DBP_KEY_MAX && !TIMESTAMP_IS_NOEND(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("time \"%s\" is out of range for type %s", str,
+						format_type_be(policy->keytype))));
+	return key;
+}
+
 /*
  * Reads a key from text with the input function of its type, under the
  * DateStyle and TimeZone in force.  An epoch key may be given as a number or
@@ -311,7 +324,7 @@ dbp_key_parse(const DbpPolicy *policy, const char *str)
 	getTypeInputInfo(type, &input, &ioparam);
 	value = OidInputFunctionCall(input, pstrdup(str), ioparam, -1);
 	if (type != policy->keytype)
-		return dbp_key_from_time(policy, DatumGetTimestampTz(value));
+		return epoch_key(policy, DatumGetTimestampTz(value), str);
 	return key_from_datum(type, value);
 }
 

@@ -315,11 +315,17 @@ BEGIN
     DELETE FROM dbperf.policy p
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = p.parent;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     -- its name has gone from the catalogs already; the event is not chained before the end
     UPDATE dbperf.partition_events e SET parent = d.object_identity
         FROM pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
         AND e.seq IS NULL AND e.action = 'unmanage' AND e.parent = d.objid::text;
+    -- or DROP EXTENSION later in this transaction would find the event pending
+    SET CONSTRAINTS dbperf.chain_event IMMEDIATE;
+    SET CONSTRAINTS dbperf.chain_event DEFERRED;
 END
 $$;
 COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes the policies of dropped tables';
