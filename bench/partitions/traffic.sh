@@ -15,27 +15,27 @@ traffic_window()
 		-f "$HERE/insert.sql" -l --log-prefix="window.$kind.$round" work) >"$WORK/pgbench.log" 2>&1 ||
 		die "pgbench failed: $(tail -n 3 "$WORK/pgbench.log")"
 	if [ -n "$maker" ]; then
-		query postgres "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'work' AND query <> ''" >/dev/null
-		wait "$maker" 2>/dev/null || true
+		wait "$maker" || die "making partitions failed: $(tail -n 3 "$WORK/maker.log")"
 	fi
 	record "traffic.$kind.made" "$(query work "SELECT count(*) - $TRAFFIC_BEFORE FROM pg_inherits WHERE inhparent = 'market_data'::regclass")"
 	traffic_record "$kind" "$round"
 	drop_database work
 }
 
-# One more partition each time, again and again. pg_partman gets its own way: one call for each.
+# One more partition, twenty times a second: by each tool's own call, a transaction for each.
 traffic_maker()
 {
 	local n
-	for ((n = 5; n <= 990; n++)); do
+	echo "SELECT clock_timestamp() AS start \\gset"
+	for ((n = 1; n <= SECONDS_EACH * 20; n++)); do
 		if [ "$1" = dbperf ]; then
-			echo "UPDATE dbperf.policy SET premake = $n WHERE parent = 'market_data'::regclass;"
+			echo "UPDATE dbperf.policy SET premake = 4 + $n WHERE parent = 'market_data'::regclass;"
 			echo "CALL dbperf.maintain('market_data');"
 		else
-			echo "UPDATE partman.part_config SET premake = $n;"
+			echo "UPDATE partman.part_config SET premake = 4 + $n;"
 			echo "SELECT partman.run_maintenance('public.market_data', p_analyze := false);"
 		fi
-		echo "SELECT pg_sleep(0.01);"
+		echo "SELECT pg_sleep(greatest(0, extract(epoch FROM :'start'::timestamptz + interval '0.05 s' * $n - clock_timestamp())));"
 	done
 }
 

@@ -45,26 +45,12 @@ static int64
 bound_key(List *datums, Oid keytype)
 {
 	PartitionRangeDatum *datum = linitial_node(PartitionRangeDatum, datums);
-	Datum		value;
 
 	if (datum->kind == PARTITION_RANGE_DATUM_MINVALUE)
 		return DBP_KEY_MIN;
 	if (datum->kind == PARTITION_RANGE_DATUM_MAXVALUE)
 		return DBP_KEY_MAX;
-	value = castNode(Const, datum->value)->constvalue;
-	switch (keytype)
-	{
-		case INT4OID:
-			return DatumGetInt32(value);
-		case DATEOID:
-			if (DATE_IS_NOBEGIN(DatumGetDateADT(value)))
-				return DBP_KEY_MIN;
-			if (DATE_IS_NOEND(DatumGetDateADT(value)))
-				return DBP_KEY_MAX;
-			return DatumGetDateADT(value);
-		default:
-			return DatumGetInt64(value);
-	}
+	return dbp_key_from_datum(keytype, castNode(Const, datum->value)->constvalue);
 }
 
 static int

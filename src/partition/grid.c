@@ -266,8 +266,11 @@ dbp_key_to_time(const DbpPolicy *policy, int64 key, TimestampTz *at)
 	return true;
 }
 
-static int64
-key_from_datum(Oid keytype, Datum value)
+/*
+ * A value of the key's type as a key.
+ */
+int64
+dbp_key_from_datum(Oid keytype, Datum value)
 {
 	switch (keytype)
 	{
@@ -325,7 +328,7 @@ dbp_key_parse(const DbpPolicy *policy, const char *str)
 	value = OidInputFunctionCall(input, pstrdup(str), ioparam, -1);
 	if (type != policy->keytype)
 		return epoch_key(policy, DatumGetTimestampTz(value), str);
-	return key_from_datum(type, value);
+	return dbp_key_from_datum(type, value);
 }
 
 /*

@@ -77,6 +77,15 @@ copy_columns(Relation catalog, int cache, HeapTuple source, HeapTuple target,
 	heap_freetuple(changed);
 }
 
+/* Both in one number, to compare them */
+static int
+row_security_flags(HeapTuple class)
+{
+	Form_pg_class form = (Form_pg_class) GETSTRUCT(class);
+
+	return form->relrowsecurity + 2 * form->relforcerowsecurity;
+}
+
 static void
 copy_table_row(Oid parent, Oid child)
 {
@@ -95,9 +104,12 @@ copy_table_row(Oid parent, Oid child)
 		elog(ERROR, "cache lookup failed for relation %u or %u", parent, child);
 	old_acl = SysCacheGetAttr(RELOID, target, Anum_pg_class_relacl, &old_null);
 	new_acl = SysCacheGetAttr(RELOID, source, Anum_pg_class_relacl, &new_null);
-	update_acl_dependencies(child, 0, ((Form_pg_class) GETSTRUCT(source))->relowner, old_acl,
-							old_null, new_acl, new_null);
-	copy_columns(catalog, RELOID, source, target, columns, lengthof(columns));
+	if (!old_null || !new_null || row_security_flags(source) != row_security_flags(target))
+	{
+		update_acl_dependencies(child, 0, ((Form_pg_class) GETSTRUCT(source))->relowner, old_acl,
+								old_null, new_acl, new_null);
+		copy_columns(catalog, RELOID, source, target, columns, lengthof(columns));
+	}
 	ReleaseSysCache(source);
 	heap_freetuple(target);
 	table_close(catalog, RowExclusiveLock);

@@ -123,6 +123,7 @@ extern bool dbp_grid_bound(const DbpPolicy *policy, int64 k, int64 *key);
 extern bool dbp_grid_cell(const DbpPolicy *policy, int64 key, int64 *k);
 extern int64 dbp_key_from_time(const DbpPolicy *policy, TimestampTz at);
 extern bool dbp_key_to_time(const DbpPolicy *policy, int64 key, TimestampTz *at);
+extern int64 dbp_key_from_datum(Oid keytype, Datum value);
 extern int64 dbp_key_parse(const DbpPolicy *policy, const char *str);
 extern int64 dbp_key_parse_finite(const DbpPolicy *policy, const char *str);
 extern char *dbp_key_literal(const DbpPolicy *policy, int64 key);

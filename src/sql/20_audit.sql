@@ -5,14 +5,11 @@
 -- What is hashed must not depend on settings, nor on OIDs, which a restore changes.
 CREATE FUNCTION dbperf.event_hash(prev bytea, e dbperf.partition_events)
 RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT sha256(coalesce(prev, ''::bytea) || convert_to(jsonb_build_array(
-        e.seq, e.event_id, (extract(epoch FROM e.at) * 1000000)::bigint, e.source, e.actor, e.action,
-        e.parent, e.partition, e.lower_bound, e.upper_bound,
-        e.ms_waited, e.ms_held, e.tries, e.message, e.detail)::text, 'UTF8'))
-$$;
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(coalesce(prev, ''::bytea) || convert_to(jsonb_build_array(
+    e.seq, e.event_id, (extract(epoch FROM e.at) * 1000000)::bigint, e.source, e.actor, e.action,
+    e.parent, e.partition, e.lower_bound, e.upper_bound,
+    e.ms_waited, e.ms_held, e.tries, e.message, e.detail)::text, 'UTF8'));
 COMMENT ON FUNCTION dbperf.event_hash(bytea, dbperf.partition_events) IS 'The hash that an event must have after one with hash prev';
 
 -- Runs at the end of each transaction that wrote events, so that the chain follows the order of
@@ -30,8 +27,11 @@ BEGIN
     IF TG_RELID <> 'dbperf.partition_events'::regclass THEN
         RAISE EXCEPTION 'trigger function of dbperf.partition_events' USING ERRCODE = 'triggered_action_exception';
     END IF;
-    INSERT INTO dbperf.audit_head (seq) VALUES (0) ON CONFLICT DO NOTHING;
-    SELECT * INTO STRICT head FROM dbperf.audit_head FOR UPDATE;
+    SELECT * INTO head FROM dbperf.audit_head FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO dbperf.audit_head (seq) VALUES (0) ON CONFLICT DO NOTHING;
+        SELECT * INTO STRICT head FROM dbperf.audit_head FOR UPDATE;
+    END IF;
     SELECT * INTO STRICT e FROM dbperf.partition_events WHERE event_id = NEW.event_id;
     e.seq := head.seq + 1;
     e.prev_hash := head.hash;

@@ -320,8 +320,11 @@ dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 			note_success(entry);
 			entry->found = true;
 			delay_ms = info->more ? 0 : info->delay_ms;
-			/* the rest goes by the clock: what failed just now would fail again, and again
-			 * use up the time of those that come after it */
+
+			/*
+			 * The rest of an answered call goes by the clock: what failed just
+			 * now would fail again, and use up the time of those after it.
+			 */
 			break;
 		case DBP_OUTCOME_NO_EXTENSION:
 			note_success(entry);
