@@ -82,7 +82,8 @@ SELECT try('DELETE FROM dbperf.partition_events') AS all_of_them;
 SELECT try('DELETE FROM dbperf.audit_head') AS head;
 SELECT try($$UPDATE dbperf.audit_head SET hash = '\x00'$$) AS head;
 SELECT try('UPDATE dbperf.audit_head SET seq = seq - 1') AS head;
-SELECT try($$INSERT INTO dbperf.partition_events (source, action) VALUES ('manual', 'forged')$$) AS unchained;
+SELECT try($$DO 'BEGIN ALTER TABLE dbperf.partition_events DISABLE TRIGGER chain_event;
+    INSERT INTO dbperf.partition_events (source, action) VALUES (''manual'', ''forged''); END'$$) AS unchained;
 SELECT try($$UPDATE dbperf.partition_events a SET parent = b.partition, partition = b.parent FROM dbperf.partition_events b WHERE a.event_id = b.event_id AND a.seq = 4$$) AS swapped;
 -- two events that change places, numbers and all
 SELECT try($$UPDATE dbperf.partition_events a SET action = b.action, partition = b.partition, detail = b.detail

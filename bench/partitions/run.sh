@@ -15,6 +15,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck disable=SC2034 # for the parts
 HERE="$ROOT/bench/partitions"
 for part in test/lib/common test/lib/deps test/lib/cluster bench/partitions/lib \
 	bench/partitions/idle bench/partitions/create bench/partitions/traffic; do

@@ -9,7 +9,10 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 
 #include "partition/statement.h"
@@ -23,11 +26,29 @@ static DbpStatement insert_event = {
 	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INT4OID, TEXTOID},
 };
 
-static Datum
-text_or_null(const char *str, char *null)
+static DbpStatement look_at_end = {
+	.sql = "SELECT xmax FROM dbperf.audit_head",
+	.expected = SPI_OK_SELECT,
+};
+
+/*
+ * Does an open transaction of somebody else hold the end of the chain, since
+ * it has chained events already?  Then a commit with events waits for it, and
+ * all locks wait with it.  SPI must be connected.
+ */
+bool
+dbp_audit_is_held(void)
 {
-	*null = str == NULL ? 'n' : ' ';
-	return str == NULL ? (Datum) 0 : CStringGetTextDatum(str);
+	TransactionId xmax = InvalidTransactionId;
+	bool		isnull;
+
+	dbp_statement_run(&look_at_end, NULL, NULL);
+	if (SPI_processed > 0)
+		xmax = DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+												   &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return TransactionIdIsNormal(xmax) && !TransactionIdIsCurrentTransactionId(xmax) &&
+		TransactionIdIsInProgress(xmax);
 }
 
 /*
@@ -44,17 +65,17 @@ dbp_event_write(const DbpEvent *event)
 
 	/* pins how times are shown */
 	dbp_become_extension(&saved);
-	values[0] = text_or_null(event->source, &nulls[0]);
-	values[1] = text_or_null(event->action, &nulls[1]);
-	values[2] = text_or_null(quote_qualified_identifier(policy->schema, policy->table), &nulls[2]);
-	values[3] = text_or_null(event->partition, &nulls[3]);
-	values[4] = text_or_null(range ? dbp_key_display(policy, range->lower) : NULL, &nulls[4]);
-	values[5] = text_or_null(range ? dbp_key_display(policy, range->upper) : NULL, &nulls[5]);
+	values[0] = dbp_text_or_null(event->source, &nulls[0]);
+	values[1] = dbp_text_or_null(event->action, &nulls[1]);
+	values[2] = dbp_text_or_null(quote_qualified_identifier(policy->schema, policy->table), &nulls[2]);
+	values[3] = dbp_text_or_null(event->partition, &nulls[3]);
+	values[4] = dbp_text_or_null(range ? dbp_key_display(policy, range->lower) : NULL, &nulls[4]);
+	values[5] = dbp_text_or_null(range ? dbp_key_display(policy, range->upper) : NULL, &nulls[5]);
 	memset(&nulls[6], event->cost ? ' ' : 'n', 3);
 	values[6] = Float8GetDatum(event->cost ? event->cost->ms_waited : 0);
 	values[7] = Float8GetDatum(event->cost ? event->cost->ms_held : 0);
 	values[8] = Int32GetDatum(event->cost ? event->cost->tries : 0);
-	values[9] = text_or_null(event->message, &nulls[9]);
+	values[9] = dbp_text_or_null(event->message, &nulls[9]);
 	dbp_statement_run(&insert_event, values, nulls);
 	dbp_restore_identity(&saved);
 }

@@ -365,13 +365,8 @@ dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts, int64 from, in
 	return missing;
 }
 
-/*
- * Is a relation without rows?  A real look, not an estimate; as cheap as the
- * first visible row.  When its lock cannot be had at once, *known is false.
- * The caller is the extension itself: nothing of the rows is shown.
- */
-bool
-dbp_relation_is_empty(Oid relid, bool *known)
+static bool
+table_is_empty(Oid relid, bool *known)
 {
 	Relation	rel;
 	bool		empty = true;
@@ -397,9 +392,32 @@ dbp_relation_is_empty(Oid relid, bool *known)
 		UnregisterSnapshot(snapshot);
 	}
 	else
-		*known = rel->rd_rel->relkind == RELKIND_RELATION;
+		*known = rel->rd_rel->relkind == RELKIND_RELATION ||
+			rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	relation_close(rel, AccessShareLock);
 	return empty;
+}
+
+/*
+ * Is a relation, with all that is below it, without rows?  A real look, not an
+ * estimate; as cheap as the first visible row.  When that cannot be said at
+ * once, be it that a lock is in the way, *known is false.  The caller is the
+ * extension itself: nothing of the rows is shown.
+ */
+bool
+dbp_relation_is_empty(Oid relid, bool *known)
+{
+	bool		all_known = true;
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+	{
+		if (!table_is_empty(lfirst_oid(cell), known) && *known)
+			return false;
+		all_known &= *known;
+	}
+	*known = all_known;
+	return all_known;
 }
 
 /*

@@ -51,9 +51,15 @@ dbp_default_is_large(Oid defpart)
 
 	if (!OidIsValid(defpart))
 		return false;
-	rel = try_relation_open(defpart, AccessShareLock);
+	/* who keeps it locked keeps nobody waiting; the careful way is right in any case */
+	if (!ConditionalLockRelationOid(defpart, AccessShareLock))
+		return true;
+	rel = try_relation_open(defpart, NoLock);
 	if (rel == NULL)
+	{
+		UnlockRelationOid(defpart, AccessShareLock);
 		return false;
+	}
 	large = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
 		(RELKIND_HAS_STORAGE(rel->rd_rel->relkind) && RelationGetNumberOfBlocks(rel) > SMALL_BLOCKS);
 	relation_close(rel, AccessShareLock);

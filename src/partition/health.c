@@ -175,6 +175,7 @@ typedef struct DbpHealth
 	int			spanning;		/* partitions over several cells of the grid */
 	int			off_grid;		/* partitions with a bound that is not the grid's */
 	int			dst_drift;		/* those that miss it by daylight saving time */
+	int			detaching;		/* DETACH CONCURRENTLY is under way, or was interrupted */
 	bool		has_current;
 	bool		covered;		/* there is a partition for the current key */
 	int64		current;
@@ -244,6 +245,12 @@ check_parts(const DbpPolicy *policy, const DbpParts *parts, DbpHealth *health)
 		CHECK_FOR_INTERRUPTS();
 		if (i > 0 && parts->part[i - 1].upper < part->lower)
 			health->gaps++;
+		/* still holds its range, but takes no row any more */
+		if (part->detaching)
+		{
+			health->detaching++;
+			continue;
+		}
 		if (part->lower <= health->covered_until && part->upper > health->covered_until)
 		{
 			health->covered_until = part->upper;
@@ -274,8 +281,8 @@ health_row(ReturnSetInfo *rows, const DbpPolicy *policy)
 {
 	DbpParts	parts;
 	DbpHealth	health;
-	Datum		values[13];
-	bool		nulls[13] = {false};
+	Datum		values[14];
+	bool		nulls[14] = {false};
 	bool		known = true;
 	bool		empty = true;
 
@@ -299,6 +306,7 @@ health_row(ReturnSetInfo *rows, const DbpPolicy *policy)
 	nulls[11] = !OidIsValid(parts.defpart);
 	values[12] = BoolGetDatum(!empty);
 	nulls[12] = nulls[11] || !known;
+	values[13] = Int32GetDatum(health.detaching);
 	put_row(rows, values, nulls);
 }
 

@@ -130,13 +130,6 @@ dbp_job_restore_in_progress(void)
 	return restoring;
 }
 
-static Datum
-text_or_null(const char *str, char *null)
-{
-	*null = str == NULL ? 'n' : ' ';
-	return str == NULL ? (Datum) 0 : CStringGetTextDatum(str);
-}
-
 /*
  * The first nine arguments of both statements: how far a run has come.
  */
@@ -154,7 +147,7 @@ set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult
 	values[5] = Float8GetDatum(cost->ms_waited);
 	values[6] = Float8GetDatum(cost->ms_held);
 	values[7] = Int32GetDatum(cost->tries);
-	values[8] = text_or_null(error, &nulls[8]);
+	values[8] = dbp_text_or_null(error, &nulls[8]);
 }
 
 static void
@@ -164,7 +157,7 @@ insert_row(DbpJob *job, Datum *values, char *nulls)
 
 	values[9] = CStringGetTextDatum(job->source);
 	values[10] = CStringGetTextDatum(job->reason);
-	values[11] = text_or_null(job->parent, &nulls[11]);
+	values[11] = dbp_text_or_null(job->parent, &nulls[11]);
 	values[12] = TimestampTzGetDatum(job->started_at);
 	values[13] = Int32GetDatum(MyProcPid);
 	values[14] = TimestampTzGetDatum(MyStartTimestamp);

@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "common/pg_prng.h"
@@ -71,6 +72,17 @@ add_request(List *requests, Oid relid, LOCKMODE mode)
 	return lappend(requests, request);
 }
 
+/* A table with all that is below it, as ATTACH locks them */
+static List *
+add_tree(List *requests, Oid relid, LOCKMODE mode)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+		requests = add_request(requests, lfirst_oid(cell), mode);
+	return requests;
+}
+
 /*
  * Tables at the other end of the parent's foreign keys, in either direction:
  * ATTACH puts triggers on them.  The parent's own triggers name them, and
@@ -92,7 +104,7 @@ add_foreign_key_tables(List *requests, Oid parent)
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
 
 		if (OidIsValid(form->tgconstrrelid) && form->tgconstrrelid != parent)
-			requests = add_request(requests, form->tgconstrrelid, ShareRowExclusiveLock);
+			requests = add_tree(requests, form->tgconstrrelid, ShareRowExclusiveLock);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -110,14 +122,19 @@ requests_for_attach(Oid parent, Oid defpart)
 
 	requests = add_request(requests, parent, ShareUpdateExclusiveLock);
 	if (OidIsValid(defpart))
-	{
-		ListCell   *cell;
-
-		/* ATTACH locks the default partition with all that is below it */
-		foreach(cell, find_all_inheritors(defpart, NoLock, NULL))
-			requests = add_request(requests, lfirst_oid(cell), AccessExclusiveLock);
-	}
+		requests = add_tree(requests, defpart, AccessExclusiveLock);
 	return requests;
+}
+
+static void
+give_back(List *requests, int count)
+{
+	while (--count >= 0)
+	{
+		LockRequest *held = list_nth(requests, count);
+
+		UnlockRelationOid(held->relid, held->mode);
+	}
 }
 
 /*
@@ -133,15 +150,23 @@ try_requests(List *requests)
 
 		if (ConditionalLockRelationOid(request->relid, request->mode))
 			continue;
-		while (--i >= 0)
-		{
-			LockRequest *held = list_nth(requests, i);
-
-			UnlockRelationOid(held->relid, held->mode);
-		}
+		give_back(requests, i);
 		return request;
 	}
 	return NULL;
+}
+
+/*
+ * The end of the audit trail as a lock that could not be had.
+ */
+static LockRequest *
+end_of_audit(void)
+{
+	LockRequest *request = palloc(sizeof(LockRequest));
+
+	request->relid = get_relname_relid("audit_head", get_namespace_oid("dbperf", false));
+	request->mode = ExclusiveLock;
+	return request;
 }
 
 static void
@@ -203,6 +228,12 @@ take_all(const DbpPolicy *policy, List *requests, DbpCost *cost)
 		do
 		{
 			missing = try_requests(requests);
+			/* the commit would wait for the end of the audit trail, holding all of these */
+			if (missing == NULL && dbp_audit_is_held())
+			{
+				give_back(requests, list_length(requests));
+				missing = end_of_audit();
+			}
 			if (missing == NULL)
 			{
 				cost->ms_waited += dbp_ms_since(&start);
@@ -235,12 +266,15 @@ dbp_lock_for_attach(const DbpPolicy *policy, Oid defpart, DbpCost *cost)
 }
 
 /*
- * Take one lock, in the same way.
+ * Take the lock of the parent alone, or of another table with all that is below
+ * it, in the same way.
  */
 void
 dbp_lock_relation(const DbpPolicy *policy, Oid relid, LOCKMODE mode, DbpCost *cost)
 {
-	take_all(policy, add_request(NIL, relid, mode), cost);
+	take_all(policy,
+			 relid == policy->parent ? add_request(NIL, relid, mode) : add_tree(NIL, relid, mode),
+			 cost);
 }
 
 /* Milliseconds since a moment */

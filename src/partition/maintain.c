@@ -276,7 +276,8 @@ record_failure(DbpWork *work, const ErrorData *error)
 	report_row(run, policy, NULL, "failed", error->message);
 	next_try_within(run, next_try);
 	dbp_job_parent_state(policy->parent, error->message, next_try);
-	if (news)
+	/* an event would have the end of this transaction wait, with all that is still to be done */
+	if (news && !dbp_audit_is_held())
 	{
 		DbpEvent	event = {0};
 

@@ -183,5 +183,6 @@ typedef struct DbpEvent
 } DbpEvent;
 
 extern void dbp_event_write(const DbpEvent *event);
+extern bool dbp_audit_is_held(void);
 
 #endif							/* DBP_PARTITION_H */

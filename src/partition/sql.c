@@ -73,8 +73,20 @@ static Oid
 partition_of_key(const DbpParts *parts, int64 key)
 {
 	for (int i = 0; i < parts->n; i++)
-		if (parts->part[i].lower <= key && key < parts->part[i].upper)
-			return parts->part[i].relid;
+	{
+		const DbpPart *part = &parts->part[i];
+
+		if (part->lower > key || key >= part->upper)
+			continue;
+		if (part->detaching)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("partition \"%s\" is being detached and takes no rows",
+							get_rel_name(part->relid)),
+					 errhint("If that was interrupted, use ALTER TABLE ... DETACH PARTITION ... "
+							 "FINALIZE.")));
+		return part->relid;
+	}
 	return InvalidOid;
 }
 

@@ -14,6 +14,7 @@
 
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
+#include "utils/builtins.h"
 
 #include "partition/statement.h"
 
@@ -48,4 +49,14 @@ dbp_statement_run(DbpStatement *statement, Datum *values, const char *nulls)
 		elog(ERROR, "SPI_execute_plan returned %s for \"%s\"", SPI_result_code_string(result),
 			 statement->sql);
 	dbp_restore_identity(&saved);
+}
+
+/*
+ * An argument of type text, with its place among the nulls.
+ */
+Datum
+dbp_text_or_null(const char *str, char *null)
+{
+	*null = str == NULL ? 'n' : ' ';
+	return str == NULL ? (Datum) 0 : CStringGetTextDatum(str);
 }

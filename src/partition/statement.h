@@ -24,5 +24,6 @@ typedef struct DbpStatement
 } DbpStatement;
 
 extern void dbp_statement_run(DbpStatement *statement, Datum *values, const char *nulls);
+extern Datum dbp_text_or_null(const char *str, char *null);
 
 #endif							/* DBP_STATEMENT_H */

@@ -5,11 +5,16 @@
 -- What is hashed must not depend on settings, nor on OIDs, which a restore changes.
 CREATE FUNCTION dbperf.event_hash(prev bytea, e dbperf.partition_events)
 RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN sha256(coalesce(prev, ''::bytea) || convert_to(jsonb_build_array(
-    e.seq, e.event_id, (extract(epoch FROM e.at) * 1000000)::bigint, e.source, e.actor, e.action,
-    e.parent, e.partition, e.lower_bound, e.upper_bound,
-    e.ms_waited, e.ms_held, e.tries, e.message, e.detail)::text, 'UTF8'));
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sha256(coalesce(prev, ''::bytea) || convert_to(jsonb_build_array(
+        e.seq, e.event_id, (extract(epoch FROM e.at) * 1000000)::bigint, e.source, e.actor, e.action,
+        e.parent, e.partition, e.lower_bound, e.upper_bound,
+        e.ms_waited, e.ms_held, e.tries, e.message, e.detail)::text,
+        -- bytes of no known encoding cannot be made UTF-8
+        CASE WHEN getdatabaseencoding() = 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END))
+$$;
 COMMENT ON FUNCTION dbperf.event_hash(bytea, dbperf.partition_events) IS 'The hash that an event must have after one with hash prev';
 
 -- Runs at the end of each transaction that wrote events, so that the chain follows the order of
@@ -94,6 +99,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION dbperf.restore_in_progress() IS 'Whether a dump with policies is still being restored';
 
+-- A session that loads data with session_replication_role = replica may well make partitions.
+ALTER TABLE dbperf.job_runs ENABLE ALWAYS TRIGGER number_row;
+ALTER TABLE dbperf.partition_events ENABLE ALWAYS TRIGGER number_row;
+ALTER TABLE dbperf.partition_events ENABLE ALWAYS TRIGGER chain_event;
+
 CREATE FUNCTION dbperf.refuse_change()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -123,13 +133,21 @@ DECLARE
     last_seq  bigint := 0;
     last_hash bytea;
     head      dbperf.audit_head;
+    link      record;
 BEGIN
     -- events of this very transaction belong to the chain as well
     SET CONSTRAINTS dbperf.chain_event IMMEDIATE;
     SET CONSTRAINTS dbperf.chain_event DEFERRED;
     ok := true;
     events := 0;
-    FOR e IN SELECT * FROM dbperf.partition_events ORDER BY seq NULLS LAST, event_id LOOP
+    SELECT * INTO head FROM dbperf.audit_head;
+    -- with the end of the chain as it was when these events were read: others may be adding to it
+    FOR link IN
+        SELECT v AS event, h AS head FROM dbperf.partition_events v LEFT JOIN dbperf.audit_head h ON true
+        ORDER BY v.seq NULLS LAST, v.event_id
+    LOOP
+        e := link.event;
+        head := link.head;
         events := events + 1;
         reason := CASE
             WHEN e.seq IS NULL THEN 'event was never chained'
@@ -145,7 +163,6 @@ BEGIN
         last_seq := e.seq;
         last_hash := e.hash;
     END LOOP;
-    SELECT * INTO head FROM dbperf.audit_head;
     IF coalesce(head.seq, 0) <> last_seq OR head.hash IS DISTINCT FROM last_hash THEN
         ok := false;
         broken_event := (SELECT max(p.event_id) FROM dbperf.partition_events p WHERE p.seq = last_seq);

@@ -305,6 +305,10 @@ COMMENT ON FUNCTION dbperf.note_policy_change() IS 'Trigger: writes policy chang
 CREATE TRIGGER note_policy_change AFTER INSERT OR UPDATE OR DELETE ON dbperf.policy
     FOR EACH ROW EXECUTE FUNCTION dbperf.note_policy_change();
 
+-- A session with session_replication_role = replica writes no other rows than the rest.
+ALTER TABLE dbperf.policy ENABLE ALWAYS TRIGGER check_policy;
+ALTER TABLE dbperf.policy ENABLE ALWAYS TRIGGER note_policy_change;
+
 -- The policy of a table that is dropped goes with it.
 CREATE FUNCTION dbperf.forget_dropped()
 RETURNS event_trigger
@@ -323,9 +327,6 @@ BEGIN
         FROM pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
         AND e.seq IS NULL AND e.action = 'unmanage' AND e.parent = d.objid::text;
-    -- or DROP EXTENSION later in this transaction would find the event pending
-    SET CONSTRAINTS dbperf.chain_event IMMEDIATE;
-    SET CONSTRAINTS dbperf.chain_event DEFERRED;
 END
 $$;
 COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes the policies of dropped tables';
@@ -333,6 +334,23 @@ COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes the polic
 CREATE EVENT TRIGGER dbperf_forget_dropped ON sql_drop
     WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
     EXECUTE FUNCTION dbperf.forget_dropped();
+
+-- DROP EXTENSION refuses to drop a table with events that its transaction has yet to chain.
+CREATE FUNCTION dbperf.settle_events()
+RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SET CONSTRAINTS dbperf.chain_event IMMEDIATE;
+    SET CONSTRAINTS dbperf.chain_event DEFERRED;
+END
+$$;
+COMMENT ON FUNCTION dbperf.settle_events() IS 'Event trigger: chains the events of a transaction that may be about to drop this extension';
+
+CREATE EVENT TRIGGER dbperf_settle_events ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED')
+    EXECUTE FUNCTION dbperf.settle_events();
 
 -- Length, grid and time zone of the partitions that are there, to go on in the same way from where
 -- the last one ends. NULL where there is none with two bounds.

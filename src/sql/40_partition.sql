@@ -18,7 +18,7 @@ COMMENT ON FUNCTION dbperf.partition_gaps(regclass) IS 'Ranges without a partiti
 CREATE FUNCTION dbperf.policy_health(OUT parent regclass, OUT partitions integer, OUT future_ready integer,
     OUT missing integer, OUT covered boolean, OUT runway interval, OUT covered_until text, OUT gaps integer,
     OUT spanning integer, OUT off_grid integer, OUT dst_drift integer, OUT default_partition regclass,
-    OUT default_has_rows boolean)
+    OUT default_has_rows boolean, OUT detaching integer)
 RETURNS SETOF record
 LANGUAGE c STABLE
 AS 'MODULE_PATHNAME', 'dbperf_policy_health';
@@ -97,6 +97,24 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbperf.create_partition(regclass, timestamptz) IS 'The same, for a point in time';
+
+-- A date or a time without zone names a key as it stands: by way of timestamptz, it could become the
+-- day before.
+CREATE FUNCTION dbperf.create_partition(parent regclass, at timestamp)
+RETURNS regclass
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO, YMD'
+AS 'SELECT dbperf.create_partition($1, $2::text)';
+COMMENT ON FUNCTION dbperf.create_partition(regclass, timestamp) IS 'The same, for a time without time zone';
+
+CREATE FUNCTION dbperf.create_partition(parent regclass, at date)
+RETURNS regclass
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+SET DateStyle = 'ISO, YMD'
+AS 'SELECT dbperf.create_partition($1, $2::text)';
+COMMENT ON FUNCTION dbperf.create_partition(regclass, date) IS 'The same, for a date';
 
 CREATE FUNCTION dbperf.create_partition(parent regclass, at bigint)
 RETURNS regclass

@@ -57,6 +57,7 @@ WITH measured AS (
             CASE WHEN NOT m.covered AND m.default_partition IS NOT NULL THEN 'no partition for the current key: inserts go to the default partition' END,
             CASE WHEN m.missing > 0 AND m.future_ready > 0 THEN format('%s partition(s) that should be ready are missing', m.missing) END,
             CASE WHEN m.gaps > 0 THEN format('%s gap(s) between partitions (see partition_gaps())', m.gaps) END,
+            CASE WHEN m.detaching > 0 THEN format('%s partition(s) are being detached and take no rows (if that was interrupted: ALTER TABLE ... DETACH PARTITION ... FINALIZE)', m.detaching) END,
             CASE WHEN m.spanning > 0 THEN format('%s partition(s) overlap several periods', m.spanning) END,
             CASE WHEN m.dst_drift > 0 THEN format('bounds of %s partition(s) miss the period by daylight saving time', m.dst_drift) END,
             CASE WHEN m.off_grid > m.dst_drift THEN format('bounds of %s partition(s) are not those of the policy', m.off_grid - m.dst_drift) END,

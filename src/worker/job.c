@@ -140,6 +140,9 @@ pin_settings(void)
 		{"IntervalStyle", "postgres"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
+		{"default_transaction_read_only", "off"},
+		{"session_replication_role", "origin"},
+		{"role", "none"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"transaction_timeout", "0"}, /* since 17 */

@@ -73,9 +73,12 @@ sub check_locks
 
 # --- one parent of 3000 partitions
 $node->safe_psql('wide', q{
+	ALTER DATABASE wide SET dbperf.now_override = '2024-06-15 12:30+00';
+	SET dbperf.now_override = '2024-06-15 12:30+00';
 	CREATE TABLE t (id bigint, at timestamptz NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 	SELECT dbperf.manage('t', '1 hour', premake => 2)});
-my $backfill = "$quiet CALL dbperf.backfill('t', (now() - interval '%d hours')::text, now()::text)";
+my $backfill = "$quiet CALL dbperf.backfill('t',"
+  . " (timestamptz '2024-06-15 12:30+00' - interval '%d hours')::text, '2024-06-15 12:30+00')";
 $node->safe_psql('wide', sprintf($backfill, 1500));
 my $half = measure('wide');
 $node->safe_psql('wide', sprintf($backfill, 3000));
@@ -95,7 +98,7 @@ is(audit_is_ok($node, 'wide'), 'ok', 'the audit trail of thousands of events is 
 
 # --- too many for one transaction
 my ($status, undef, $err) = $node->psql('wide',
-	q{SELECT count(*) FROM dbperf.create_partitions('t', '2001-01-01', '2001-02-01')});
+	q{SELECT count(*) FROM dbperf.create_partitions('t', '2001-01-01 00:00+00', '2001-02-01 00:00+00')});
 like($err, qr/ERROR:  744 partitions are too many for one transaction/, 'too many at once are refused');
 like($err, qr/HINT:  .*dbperf\.backfill/, 'with a hint');
 is(partition_count($node, 'wide', 't'), 3003, 'and nothing is left behind');
