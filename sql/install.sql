@@ -36,7 +36,7 @@ RESET client_min_messages;
 SELECT extname, extversion, extrelocatable, extnamespace::regnamespace AS schema
 FROM pg_extension WHERE extname = 'tradeassist_dbperf';
 
--- whatever the extension made is in its own schema, but the schema and the event trigger
+-- whatever the extension made is in its own schema, but the schema and the event triggers
 SELECT classid::regclass::text COLLATE "C" AS outside, count(*) FROM pg_depend
 WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tradeassist_dbperf')

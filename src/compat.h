@@ -85,4 +85,4 @@
 #define DATCONNLIMIT_INVALID_DB -2
 #endif
 
-#endif							/* DBP_COMPAT_H */
+#endif /* DBP_COMPAT_H */

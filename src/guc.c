@@ -22,14 +22,14 @@
 #define DBP_DAY_SECONDS (24 * 60 * 60)
 #define DBP_DAY_MINUTES (24 * 60)
 
-bool  dbp_enabled = true;
+bool dbp_enabled = true;
 char *dbp_databases = NULL;
-int	  dbp_naptime = DBP_DAY_SECONDS;
-int	  dbp_max_workers = 2;
-int	  dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
+int dbp_naptime = DBP_DAY_SECONDS;
+int dbp_max_workers = 2;
+int dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
 
 /* The text of dbperf.now_override, and what it parsed to (DT_NOBEGIN: not set) */
-static char		  *now_override = NULL;
+static char *now_override = NULL;
 static TimestampTz now_override_value = DT_NOBEGIN;
 
 bool
@@ -52,14 +52,14 @@ dbp_now(void)
 static bool
 parse_absolute_time(const char *text, TimestampTz *result)
 {
-	char		 workbuf[MAXDATELEN + MAXDATEFIELDS];
-	char		*field[MAXDATEFIELDS];
-	int			 ftype[MAXDATEFIELDS];
-	int			 nf;
-	int			 dtype;
+	char workbuf[MAXDATELEN + MAXDATEFIELDS];
+	char *field[MAXDATEFIELDS];
+	int ftype[MAXDATEFIELDS];
+	int nf;
+	int dtype;
 	struct pg_tm tt;
-	fsec_t		 fsec;
-	int			 tz = 0;
+	fsec_t fsec;
+	int tz = 0;
 
 	if (ParseDateTime(text, workbuf, sizeof(workbuf), field, ftype, MAXDATEFIELDS, &nf) != 0)
 		return false;
@@ -81,7 +81,7 @@ parse_absolute_time(const char *text, TimestampTz *result)
 static bool
 check_now_override(char **newval, void **extra, GucSource source)
 {
-	TimestampTz	 value = DT_NOBEGIN;
+	TimestampTz value = DT_NOBEGIN;
 	TimestampTz *kept;
 
 	if (*newval != NULL && **newval != '\0' && !parse_absolute_time(*newval, &value))
@@ -110,7 +110,7 @@ check_databases(char **newval, void **extra, GucSource source)
 {
 	char *copy = pstrdup(*newval);
 	List *names;
-	bool  ok = SplitIdentifierString(copy, ',', &names);
+	bool ok = SplitIdentifierString(copy, ',', &names);
 
 	if (!ok)
 		GUC_check_errdetail("A list of database names separated by commas is expected; "
@@ -123,10 +123,10 @@ check_databases(char **newval, void **extra, GucSource source)
 bool
 dbp_database_listed(const char *datname)
 {
-	char	 *copy;
-	List	 *names;
+	char *copy;
+	List *names;
 	ListCell *cell;
-	bool	  found = false;
+	bool found = false;
 
 	if (dbp_databases == NULL || dbp_databases[0] == '\0')
 		return true;

@@ -25,19 +25,19 @@
 
 typedef struct Instrument
 {
-	char	symbol[32];
+	char symbol[32];
 	int64_t start; /* bid at the start, in ticks */
 	int64_t bid;   /* bid now, in ticks */
-	int		decimals;
-	int		spread; /* usual distance of the ask, in ticks */
+	int decimals;
+	int spread; /* usual distance of the ask, in ticks */
 } Instrument;
 
 typedef struct Options
 {
-	int64_t	 rows;
-	int64_t	 instruments;
-	int64_t	 start; /* seconds since 1970-01-01 UTC */
-	int64_t	 span;	/* seconds */
+	int64_t rows;
+	int64_t instruments;
+	int64_t start; /* seconds since 1970-01-01 UTC */
+	int64_t span;  /* seconds */
 	uint64_t seed;
 } Options;
 
@@ -80,7 +80,7 @@ fail(const char *what, const char *value)
 static int64_t
 parse_number(const char *option, const char *value, int64_t min, int64_t max)
 {
-	char   *end;
+	char *end;
 	int64_t number;
 
 	errno = 0;
@@ -126,10 +126,10 @@ date_from_days(int64_t days, int *year, int *month, int *day)
 static int64_t
 parse_date(const char *value)
 {
-	int	 year;
-	int	 month;
-	int	 day;
-	int	 back[3];
+	int year;
+	int month;
+	int day;
+	int back[3];
 	char rest;
 
 	if (sscanf(value, "%4d-%2d-%2d%c", &year, &month, &day, &rest) != 3 || year < 1970 ||
@@ -204,8 +204,8 @@ static void
 step_price(Instrument *instrument)
 {
 	uint64_t bits = next_random() >> 40;
-	int64_t	 move = 0;
-	int64_t	 away = instrument->bid - instrument->start;
+	int64_t move = 0;
+	int64_t away = instrument->bid - instrument->start;
 
 	while ((bits & 1) != 0)
 	{
@@ -237,9 +237,9 @@ print_quote(int64_t usecs, int64_t id, const Instrument *instrument)
 {
 	int64_t secs = usecs / USECS_PER_SEC;
 	int64_t in_day = secs % SECS_PER_DAY;
-	int		year;
-	int		month;
-	int		day;
+	int year;
+	int month;
+	int day;
 
 	date_from_days(secs / SECS_PER_DAY, &year, &month, &day);
 	printf("%04d-%02d-%02d %02d:%02d:%02d.%06d+00,%" PRId64 ",%s,", year, month, day,
@@ -256,9 +256,9 @@ int
 main(int argc, char **argv)
 {
 	static Instrument instruments[MAX_INSTRUMENTS];
-	Options			  options = parse_options(argc, argv);
-	int64_t			  span = options.span * USECS_PER_SEC;
-	int64_t			  share = options.rows > 0 ? span / options.rows : 0;
+	Options options = parse_options(argc, argv);
+	int64_t span = options.span * USECS_PER_SEC;
+	int64_t share = options.rows > 0 ? span / options.rows : 0;
 
 	/* xorshift never leaves zero; the constant is the golden ratio's. */
 	state = options.seed ^ UINT64_C(0x9E3779B97F4A7C15);
@@ -269,9 +269,9 @@ main(int argc, char **argv)
 	puts("timestamp,instrument_id,symbol,bid,ask");
 	for (int64_t row = 0; row < options.rows; row++)
 	{
-		int64_t		which = random_below(options.instruments);
-		int64_t		offset = share > 0 ? (int64_t) (next_random() >> 1) % share : 0;
-		int64_t		at = options.start * USECS_PER_SEC + share * row + offset;
+		int64_t which = random_below(options.instruments);
+		int64_t offset = share > 0 ? (int64_t) (next_random() >> 1) % share : 0;
+		int64_t at = options.start * USECS_PER_SEC + share * row + offset;
 		Instrument *instrument = &instruments[which];
 
 		step_price(instrument);

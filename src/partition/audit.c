@@ -19,11 +19,12 @@
 
 static DbpStatement insert_event = {
 	.sql = "INSERT INTO dbperf.partition_events (source, action, parent, partition, lower_bound,"
-	" upper_bound, ms_waited, ms_held, tries, message)"
-	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		   " upper_bound, ms_waited, ms_held, tries, message)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 	.expected = SPI_OK_INSERT,
 	.nargs = 10,
-	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INT4OID, TEXTOID},
+	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INT4OID,
+			  TEXTOID},
 };
 
 static DbpStatement look_at_end = {
@@ -40,12 +41,12 @@ bool
 dbp_audit_is_held(void)
 {
 	TransactionId xmax = InvalidTransactionId;
-	bool		isnull;
+	bool isnull;
 
 	dbp_statement_run(&look_at_end, NULL, NULL);
 	if (SPI_processed > 0)
-		xmax = DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-												   &isnull));
+		xmax = DatumGetTransactionId(
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return TransactionIdIsNormal(xmax) && !TransactionIdIsCurrentTransactionId(xmax) &&
 		TransactionIdIsInProgress(xmax);
@@ -57,8 +58,8 @@ dbp_audit_is_held(void)
 void
 dbp_event_write(const DbpEvent *event)
 {
-	Datum		values[10];
-	char		nulls[10];
+	Datum values[10];
+	char nulls[10];
 	const DbpPolicy *policy = event->policy;
 	const DbpRange *range = event->range;
 	DbpIdentity saved;
@@ -67,7 +68,8 @@ dbp_event_write(const DbpEvent *event)
 	dbp_become_extension(&saved);
 	values[0] = dbp_text_or_null(event->source, &nulls[0]);
 	values[1] = dbp_text_or_null(event->action, &nulls[1]);
-	values[2] = dbp_text_or_null(quote_qualified_identifier(policy->schema, policy->table), &nulls[2]);
+	values[2] =
+		dbp_text_or_null(quote_qualified_identifier(policy->schema, policy->table), &nulls[2]);
 	values[3] = dbp_text_or_null(event->partition, &nulls[3]);
 	values[4] = dbp_text_or_null(range ? dbp_key_display(policy, range->lower) : NULL, &nulls[4]);
 	values[5] = dbp_text_or_null(range ? dbp_key_display(policy, range->upper) : NULL, &nulls[5]);

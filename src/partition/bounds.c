@@ -56,8 +56,8 @@ bound_key(List *datums, Oid keytype)
 static int
 by_lower(const void *a, const void *b)
 {
-	int64		x = ((const DbpPart *) a)->lower;
-	int64		y = ((const DbpPart *) b)->lower;
+	int64 x = ((const DbpPart *) a)->lower;
+	int64 y = ((const DbpPart *) b)->lower;
 
 	return (x > y) - (x < y);
 }
@@ -69,10 +69,10 @@ by_lower(const void *a, const void *b)
 static bool
 read_bound(Oid relid, Oid keytype, DbpPart *part)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	PartitionBoundSpec *spec;
-	bool		isnull;
-	Datum		bound;
+	bool isnull;
+	Datum bound;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -101,20 +101,20 @@ read_bound(Oid relid, Oid keytype, DbpPart *part)
  */
 typedef struct KnownBound
 {
-	Oid			relid;			/* key of the hash table */
-	TransactionId xmin;			/* of the row in pg_inherits */
-	ItemPointerData tid;		/* of the same */
-	int64		lower;
-	int64		upper;
+	Oid relid;			 /* key of the hash table */
+	TransactionId xmin;	 /* of the row in pg_inherits */
+	ItemPointerData tid; /* of the same */
+	int64 lower;
+	int64 upper;
 } KnownBound;
 
 static HTAB *known_bounds = NULL;
-static Oid	known_parent = InvalidOid;
+static Oid known_parent = InvalidOid;
 
 static void
 know_bounds_of(Oid parent)
 {
-	HASHCTL		ctl = {0};
+	HASHCTL ctl = {0};
 
 	if (known_bounds != NULL && known_parent == parent)
 		return;
@@ -130,10 +130,10 @@ know_bounds_of(Oid parent)
 /* A child as pg_inherits has it */
 typedef struct Child
 {
-	Oid			relid;
+	Oid relid;
 	TransactionId xmin;
 	ItemPointerData tid;
-	bool		detaching;
+	bool detaching;
 } Child;
 
 static bool
@@ -141,10 +141,11 @@ child_bound(const Child *child, Oid keytype, MemoryContext scratch, DbpPart *par
 {
 	KnownBound *known = hash_search(known_bounds, &child->relid, HASH_FIND, NULL);
 	MemoryContext caller;
-	bool		found;
+	bool found;
 
 	part->detaching = child->detaching;
-	if (known != NULL && known->xmin == child->xmin && ItemPointerEquals(&known->tid, (ItemPointer) &child->tid))
+	if (known != NULL && known->xmin == child->xmin &&
+		ItemPointerEquals(&known->tid, (ItemPointer) &child->tid))
 	{
 		part->relid = child->relid;
 		part->lower = known->lower;
@@ -168,8 +169,8 @@ child_bound(const Child *child, Oid keytype, MemoryContext scratch, DbpPart *par
 static int
 newest_first(const void *a, const void *b)
 {
-	Oid			x = ((const Child *) a)->relid;
-	Oid			y = ((const Child *) b)->relid;
+	Oid x = ((const Child *) a)->relid;
+	Oid y = ((const Child *) b)->relid;
 
 	return (x < y) - (x > y);
 }
@@ -180,12 +181,12 @@ newest_first(const void *a, const void *b)
 static Child *
 read_children(Oid parent, Oid except, int *count)
 {
-	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	Relation inherits = table_open(InheritsRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	int			room = 64;
-	Child	   *children = palloc(room * sizeof(Child));
+	HeapTuple tuple;
+	int room = 64;
+	Child *children = palloc(room * sizeof(Child));
 
 	*count = 0;
 	ScanKeyInit(&key, Anum_pg_inherits_inhparent, BTEqualStrategyNumber, F_OIDEQ,
@@ -194,7 +195,7 @@ read_children(Oid parent, Oid except, int *count)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
-		Child	   *child;
+		Child *child;
 
 		if (form->inhrelid == except)
 			continue;
@@ -216,8 +217,8 @@ read_children(Oid parent, Oid except, int *count)
 static uint64
 covered_length(const DbpRange *range, const DbpPart *part)
 {
-	int64		lower = Max(range->lower, part->lower);
-	int64		upper = Min(range->upper, part->upper);
+	int64 lower = Max(range->lower, part->lower);
+	int64 upper = Min(range->upper, part->upper);
 
 	return lower < upper ? (uint64) upper - (uint64) lower : 0;
 }
@@ -230,11 +231,11 @@ covered_length(const DbpRange *range, const DbpPart *part)
 static void
 read_parts(Oid parent, Oid keytype, const DbpRange *enough, DbpParts *parts)
 {
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "dbperf bound",
-												  ALLOCSET_DEFAULT_SIZES);
-	uint64		uncovered = enough ? (uint64) enough->upper - (uint64) enough->lower : 1;
-	int			count;
-	Child	   *children;
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "dbperf bound", ALLOCSET_DEFAULT_SIZES);
+	uint64 uncovered = enough ? (uint64) enough->upper - (uint64) enough->lower : 1;
+	int count;
+	Child *children;
 
 	parts->defpart = get_default_partition_oid(parent);
 	children = read_children(parent, parts->defpart, &count);
@@ -243,7 +244,7 @@ read_parts(Oid parent, Oid keytype, const DbpRange *enough, DbpParts *parts)
 	know_bounds_of(parent);
 	for (int i = 0; i < count && uncovered > 0; i++)
 	{
-		DbpPart    *part = &parts->part[parts->n];
+		DbpPart *part = &parts->part[parts->n];
 
 		if (!child_bound(&children[i], keytype, scratch, part))
 			continue;
@@ -272,9 +273,9 @@ dbp_parts_read(Oid parent, Oid keytype, DbpParts *parts)
 Oid
 dbp_partition_key_type(Oid parent)
 {
-	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
+	HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
 	Form_pg_partitioned_table form;
-	Oid			type = InvalidOid;
+	Oid type = InvalidOid;
 
 	if (!HeapTupleIsValid(tuple))
 		return InvalidOid;
@@ -293,12 +294,12 @@ dbp_partition_key_type(Oid parent)
 static int
 first_above(const DbpParts *parts, int64 key)
 {
-	int			low = 0;
-	int			high = parts->n;
+	int low = 0;
+	int high = parts->n;
 
 	while (low < high)
 	{
-		int			middle = low + (high - low) / 2;
+		int middle = low + (high - low) / 2;
 
 		if (parts->part[middle].upper > key)
 			high = middle;
@@ -315,15 +316,15 @@ first_above(const DbpParts *parts, int64 key)
 List *
 dbp_parts_uncovered(const DbpParts *parts, int64 lower, int64 upper)
 {
-	List	   *ranges = NIL;
+	List *ranges = NIL;
 
 	for (int i = first_above(parts, lower); lower < upper; i++)
 	{
-		int64		end = i < parts->n ? Min(parts->part[i].lower, upper) : upper;
+		int64 end = i < parts->n ? Min(parts->part[i].lower, upper) : upper;
 
 		if (lower < end)
 		{
-			DbpRange   *range = palloc(sizeof(DbpRange));
+			DbpRange *range = palloc(sizeof(DbpRange));
 
 			range->lower = lower;
 			range->upper = end;
@@ -343,10 +344,10 @@ dbp_parts_uncovered(const DbpParts *parts, int64 lower, int64 upper)
 List *
 dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts, int64 from, int64 to)
 {
-	List	   *missing = NIL;
-	int64		k;
-	int64		lower;
-	int64		upper;
+	List *missing = NIL;
+	int64 k;
+	int64 lower;
+	int64 upper;
 
 	if (!dbp_grid_cell(policy, from, &k) || !dbp_grid_bound(policy, k, &lower))
 		ereport(ERROR,
@@ -368,8 +369,8 @@ dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts, int64 from, in
 static bool
 table_is_empty(Oid relid, bool *known)
 {
-	Relation	rel;
-	bool		empty = true;
+	Relation rel;
+	bool empty = true;
 
 	*known = ConditionalLockRelationOid(relid, AccessShareLock);
 	if (!*known)
@@ -382,7 +383,7 @@ table_is_empty(Oid relid, bool *known)
 	}
 	if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
 	{
-		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 		TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
 
@@ -407,8 +408,8 @@ table_is_empty(Oid relid, bool *known)
 bool
 dbp_relation_is_empty(Oid relid, bool *known)
 {
-	bool		all_known = true;
-	ListCell   *cell;
+	bool all_known = true;
+	ListCell *cell;
 
 	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
 	{
@@ -428,7 +429,7 @@ dbp_relation_is_empty(Oid relid, bool *known)
 bool
 dbp_current_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key)
 {
-	bool		known;
+	bool known;
 
 	if (policy->by_time)
 	{
@@ -460,7 +461,7 @@ dbp_current_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key)
 static bool
 range_ahead(const DbpPolicy *policy, int64 current, DbpRange *range)
 {
-	int64		k;
+	int64 k;
 
 	if (!dbp_grid_cell(policy, current, &k) || !dbp_grid_bound(policy, k + 1, &range->upper))
 		return false;
@@ -478,16 +479,16 @@ range_ahead(const DbpPolicy *policy, int64 current, DbpRange *range)
 List *
 dbp_missing_ahead(const DbpPolicy *policy, const DbpParts *parts)
 {
-	List	   *missing = NIL;
-	int64		current;
-	DbpRange	ahead;
-	ListCell   *cell;
+	List *missing = NIL;
+	int64 current;
+	DbpRange ahead;
+	ListCell *cell;
 
 	if (!dbp_current_key(policy, parts, &current) || !range_ahead(policy, current, &ahead))
 		return NIL;
 	foreach(cell, dbp_missing_cells(policy, parts, ahead.lower, ahead.upper))
 	{
-		DbpRange   *range = lfirst(cell);
+		DbpRange *range = lfirst(cell);
 
 		if (range->upper > current)
 			missing = lappend(missing, range);
@@ -503,9 +504,9 @@ dbp_missing_ahead(const DbpPolicy *policy, const DbpParts *parts)
 List *
 dbp_parts_read_ahead(const DbpPolicy *policy, DbpParts *parts)
 {
-	int64		current;
-	DbpRange	ahead;
-	bool		bounded = policy->by_time && dbp_current_key(policy, NULL, &current) &&
+	int64 current;
+	DbpRange ahead;
+	bool bounded = policy->by_time && dbp_current_key(policy, NULL, &current) &&
 		range_ahead(policy, current, &ahead);
 
 	read_parts(policy->parent, policy->keytype, bounded ? &ahead : NULL, parts);

@@ -27,7 +27,7 @@
 static void
 execute(const char *sql)
 {
-	int			result = SPI_execute(sql, false, 0);
+	int result = SPI_execute(sql, false, 0);
 
 	if (result < 0)
 		elog(ERROR, "SPI_execute returned %s for \"%s\"", SPI_result_code_string(result), sql);
@@ -37,8 +37,8 @@ execute(const char *sql)
 static char *
 tablespace_clause(const DbpPolicy *policy)
 {
-	Oid			tablespace;
-	char	   *name = policy->tablespace;
+	Oid tablespace;
+	char *name = policy->tablespace;
 
 	if (name == NULL)
 	{
@@ -51,15 +51,14 @@ tablespace_clause(const DbpPolicy *policy)
 static void
 create_table(const DbpPolicy *policy, const DbpParts *parts, const char *qualified)
 {
-	char	   *options = dbp_inherit_reloptions(parts);
-	char	   *access_method = dbp_partitioned_access_method(policy->parent);
+	char *options = dbp_inherit_reloptions(parts);
+	char *access_method = dbp_partitioned_access_method(policy->parent);
 
 	execute(psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY)%s%s%s%s%s%s",
 					 qualified, quote_qualified_identifier(policy->schema, policy->table),
 					 access_method ? " USING " : "",
-					 access_method ? quote_identifier(access_method) : "",
-					 options ? " WITH (" : "", options ? options : "", options ? ")" : "",
-					 tablespace_clause(policy)));
+					 access_method ? quote_identifier(access_method) : "", options ? " WITH (" : "",
+					 options ? options : "", options ? ")" : "", tablespace_clause(policy)));
 }
 
 /*
@@ -70,13 +69,13 @@ create_as_owner(const DbpPolicy *policy, const DbpRange *range, const DbpParts *
 				const char *name)
 {
 	DbpIdentity saved;
-	char	   *qualified = quote_qualified_identifier(policy->schema, name);
-	Oid			child;
-	ListCell   *cell;
+	char *qualified = quote_qualified_identifier(policy->schema, name);
+	Oid child;
+	ListCell *cell;
 
 	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
 	create_table(policy, parts, qualified);
-	child = get_relname_relid(name, policy->namespace);
+	child = get_relname_relid(name, policy->nspoid);
 	if (!OidIsValid(child))
 		elog(ERROR, "partition \"%s\" vanished while it was made", name);
 	dbp_inherit_settings(policy->parent, child);
@@ -96,15 +95,16 @@ create_as_owner(const DbpPolicy *policy, const DbpRange *range, const DbpParts *
 static bool
 still_same_table(const DbpPolicy *policy)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
 	Form_pg_class form;
-	bool		same;
+	bool same;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	same = form->relowner == policy->owner && form->relnamespace == policy->namespace &&
-		strcmp(NameStr(form->relname), policy->table) == 0 && form->relkind == RELKIND_PARTITIONED_TABLE;
+	same = form->relowner == policy->owner && form->relnamespace == policy->nspoid &&
+		strcmp(NameStr(form->relname), policy->table) == 0 &&
+		form->relkind == RELKIND_PARTITIONED_TABLE;
 	ReleaseSysCache(tuple);
 	return same;
 }
@@ -112,11 +112,10 @@ still_same_table(const DbpPolicy *policy)
 static bool
 still_uncovered(const DbpParts *parts, const DbpRange *range)
 {
-	List	   *ranges = dbp_parts_uncovered(parts, range->lower, range->upper);
-	DbpRange   *first = ranges == NIL ? NULL : linitial(ranges);
+	List *ranges = dbp_parts_uncovered(parts, range->lower, range->upper);
+	DbpRange *first = ranges == NIL ? NULL : linitial(ranges);
 
-	return list_length(ranges) == 1 && first->lower == range->lower &&
-		first->upper == range->upper;
+	return list_length(ranges) == 1 && first->lower == range->lower && first->upper == range->upper;
 }
 
 /*
@@ -126,7 +125,7 @@ still_uncovered(const DbpParts *parts, const DbpRange *range)
 static void
 require_guard(Oid defpart, const DbpRange *range, bool *guarded)
 {
-	bool		validated;
+	bool validated;
 
 	*guarded = OidIsValid(defpart) && dbp_default_is_guarded(defpart, range, &validated);
 	if (dbp_default_is_large(defpart) && !(*guarded && validated))
@@ -134,7 +133,8 @@ require_guard(Oid defpart, const DbpRange *range, bool *guarded)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("default partition \"%s\" is too large to be read while it is locked",
 						get_rel_name(defpart)),
-				 errdetail("PostgreSQL has to see that none of its rows belongs into the new partition."),
+				 errdetail(
+					 "PostgreSQL has to see that none of its rows belongs into the new partition."),
 				 errhint("CALL dbperf.maintain() or dbperf.backfill(), or the background worker, "
 						 "which read it beforehand without a lock that stops anybody.")));
 }
@@ -150,13 +150,13 @@ Oid
 dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char *source,
 					 DbpCost *cost)
 {
-	DbpParts	parts;
-	Oid			defpart;
-	instr_time	locked;
-	char	   *name;
-	Oid			child;
-	bool		guarded;
-	DbpEvent	event = {0};
+	DbpParts parts;
+	Oid defpart;
+	instr_time locked;
+	char *name;
+	Oid child;
+	bool guarded;
+	DbpEvent event = {0};
 
 	memset(cost, 0, sizeof(DbpCost));
 	defpart = get_default_partition_oid(policy->parent);

@@ -46,8 +46,8 @@
 bool
 dbp_default_is_large(Oid defpart)
 {
-	Relation	rel;
-	bool		large;
+	Relation rel;
+	bool large;
 
 	if (!OidIsValid(defpart))
 		return false;
@@ -61,7 +61,8 @@ dbp_default_is_large(Oid defpart)
 		return false;
 	}
 	large = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		(RELKIND_HAS_STORAGE(rel->rd_rel->relkind) && RelationGetNumberOfBlocks(rel) > SMALL_BLOCKS);
+		(RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
+		 RelationGetNumberOfBlocks(rel) > SMALL_BLOCKS);
 	relation_close(rel, AccessShareLock);
 	return large;
 }
@@ -70,7 +71,8 @@ dbp_default_is_large(Oid defpart)
 static char *
 guard_name(const DbpRange *range)
 {
-	return psprintf(GUARD_PREFIX "%08x", hash_bytes((const unsigned char *) range, sizeof(DbpRange)));
+	return psprintf(GUARD_PREFIX "%08x",
+					hash_bytes((const unsigned char *) range, sizeof(DbpRange)));
 }
 
 static char *
@@ -84,7 +86,7 @@ static void
 execute_as_owner(const DbpPolicy *policy, const char *sql)
 {
 	DbpIdentity saved;
-	int			result;
+	int result;
 
 	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
 	result = SPI_execute(sql, false, 0);
@@ -99,8 +101,8 @@ execute_as_owner(const DbpPolicy *policy, const char *sql)
 bool
 dbp_default_is_guarded(Oid defpart, const DbpRange *range, bool *validated)
 {
-	Oid			constraint = get_relation_constraint_oid(defpart, guard_name(range), true);
-	HeapTuple	tuple;
+	Oid constraint = get_relation_constraint_oid(defpart, guard_name(range), true);
+	HeapTuple tuple;
 
 	*validated = false;
 	if (!OidIsValid(constraint))
@@ -131,8 +133,8 @@ range_condition(const DbpPolicy *policy, const DbpRange *range, bool inside)
 		appendStringInfo(&buf, " %s %s %s %s", inside ? "AND" : "OR", column, inside ? ">=" : "<",
 						 dbp_key_literal(policy, range->lower));
 	if (range->upper != DBP_KEY_MAX)
-		appendStringInfo(&buf, " %s %s %s %s", inside ? "AND" : "OR", column, inside ? "<" : ">=",
-						 dbp_key_literal(policy, range->upper));
+		appendStringInfo(&buf, " %s %s %s %s", inside ? "AND" : "OR", column,
+						 inside ? "<" : ">=", dbp_key_literal(policy, range->upper));
 	dbp_restore_identity(&saved);
 	return buf.data;
 }
@@ -143,10 +145,11 @@ range_condition(const DbpPolicy *policy, const DbpRange *range, bool inside)
 void
 dbp_default_guard(Oid defpart, const DbpPolicy *policy, const DbpRange *range, DbpCost *cost)
 {
-	char	   *name = qualified_name(defpart);
+	char *name = qualified_name(defpart);
 
-	execute_as_owner(policy, psprintf("SELECT FROM %s WHERE %s LIMIT 1", name,
-									  range_condition(policy, range, true)));
+	execute_as_owner(policy,
+					 psprintf("SELECT FROM %s WHERE %s LIMIT 1", name,
+							  range_condition(policy, range, true)));
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -156,8 +159,9 @@ dbp_default_guard(Oid defpart, const DbpPolicy *policy, const DbpRange *range, D
 				 errhint("Move them elsewhere, so that the partition can be made.")));
 	dbp_lock_relation(policy, policy->parent, ShareUpdateExclusiveLock, cost);
 	dbp_lock_relation(policy, defpart, AccessExclusiveLock, cost);
-	execute_as_owner(policy, psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", name,
-									  guard_name(range), range_condition(policy, range, false)));
+	execute_as_owner(policy,
+					 psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", name,
+							  guard_name(range), range_condition(policy, range, false)));
 }
 
 /*
@@ -168,16 +172,17 @@ void
 dbp_default_validate(Oid defpart, const DbpPolicy *policy, const DbpRange *range, DbpCost *cost)
 {
 	dbp_lock_relation(policy, defpart, ShareUpdateExclusiveLock, cost);
-	execute_as_owner(policy, psprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s",
-									  qualified_name(defpart), guard_name(range)));
+	execute_as_owner(policy,
+					 psprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", qualified_name(defpart),
+							  guard_name(range)));
 }
 
 static void
 drop_guard(Oid defpart, const DbpPolicy *policy, const char *guard, DbpCost *cost)
 {
 	dbp_lock_relation(policy, defpart, AccessExclusiveLock, cost);
-	execute_as_owner(policy, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", qualified_name(defpart),
-									  guard));
+	execute_as_owner(policy,
+					 psprintf("ALTER TABLE %s DROP CONSTRAINT %s", qualified_name(defpart), guard));
 }
 
 /*
@@ -192,7 +197,7 @@ dbp_default_unguard(Oid defpart, const DbpPolicy *policy, const DbpRange *range,
 static bool
 is_planned(List *ranges, const char *guard)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, ranges)
 		if (strcmp(guard_name(lfirst(cell)), guard) == 0)
@@ -207,19 +212,19 @@ is_planned(List *ranges, const char *guard)
 void
 dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges)
 {
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *stale = NIL;
-	ListCell   *cell;
+	HeapTuple tuple;
+	List *stale = NIL;
+	ListCell *cell;
 
 	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(defpart));
 	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		char	   *name = NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname);
+		char *name = NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname);
 
 		if (strncmp(name, GUARD_PREFIX, strlen(GUARD_PREFIX)) == 0 && !is_planned(ranges, name))
 			stale = lappend(stale, pstrdup(name));
@@ -228,7 +233,7 @@ dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges)
 	table_close(rel, AccessShareLock);
 	foreach(cell, stale)
 	{
-		DbpCost		cost = {0};
+		DbpCost cost = {0};
 
 		drop_guard(defpart, policy, quote_identifier(lfirst(cell)), &cost);
 	}

@@ -29,8 +29,7 @@
 #include "partition/partition.h"
 
 #define DAYS_PER_MONTH_MEAN 30.436875
-#define UNIX_EPOCH_USECS \
-	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+#define UNIX_EPOCH_USECS ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 /* Room for time zones and calendar rounding at both ends of the calendar */
 #define TIME_MARGIN ((int64) 400 * USECS_PER_DAY)
@@ -62,9 +61,9 @@ static TimestampTz
 local_to_instant(Timestamp local, pg_tz *tz)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
+	fsec_t fsec;
 	TimestampTz instant;
-	int			offset;
+	int offset;
 
 	if (timestamp2tm(local, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
@@ -80,9 +79,9 @@ static Timestamp
 instant_to_local(TimestampTz instant, pg_tz *tz)
 {
 	struct pg_tm tm;
-	fsec_t		fsec;
-	Timestamp	local;
-	int			offset;
+	fsec_t fsec;
+	Timestamp local;
+	int offset;
 
 	if (timestamp2tm(instant, &offset, &tm, &fsec, NULL, tz) != 0 ||
 		tm2timestamp(&tm, fsec, NULL, &local) != 0)
@@ -97,7 +96,7 @@ instant_to_local(TimestampTz instant, pg_tz *tz)
 static bool
 key_from_point(const DbpPolicy *policy, int64 point, int64 *key)
 {
-	int64		unix_usecs;
+	int64 unix_usecs;
 
 	if (policy->keytype == DATEOID)
 	{
@@ -123,7 +122,7 @@ key_from_point(const DbpPolicy *policy, int64 point, int64 *key)
 static int64
 point_from_key(const DbpPolicy *policy, int64 key)
 {
-	int64		point = key;
+	int64 point = key;
 
 	if (policy->keytype == DATEOID && pg_mul_s64_overflow(key, USECS_PER_DAY, &point))
 		point = key < 0 ? PG_INT64_MIN : PG_INT64_MAX;
@@ -144,9 +143,9 @@ interval_usecs(const Interval *interval)
 static bool
 time_bound(const DbpPolicy *policy, int64 k, int64 *point)
 {
-	double		guess = (double) policy->anchor + (double) k * interval_usecs(&policy->interval);
-	Interval	calendar = {0};
-	int64		at;
+	double guess = (double) policy->anchor + (double) k * interval_usecs(&policy->interval);
+	Interval calendar = {0};
+	int64 at;
 
 	/* leaves no later step anything to overflow */
 	if (guess < (double) TIME_LOWEST || guess > (double) TIME_HIGHEST)
@@ -169,14 +168,14 @@ time_bound(const DbpPolicy *policy, int64 k, int64 *point)
 bool
 dbp_grid_bound(const DbpPolicy *policy, int64 k, int64 *key)
 {
-	int64		value;
+	int64 value;
 
 	if (policy->by_time)
 		return time_bound(policy, k, &value) && key_from_point(policy, value, key);
 
 	if (pg_mul_s64_overflow(k, policy->step, &value) ||
-		pg_add_s64_overflow(value, policy->anchor_key, &value) ||
-		value == DBP_KEY_MIN || value == DBP_KEY_MAX ||
+		pg_add_s64_overflow(value, policy->anchor_key, &value) || value == DBP_KEY_MIN ||
+		value == DBP_KEY_MAX ||
 		(policy->keytype == INT4OID && (value < INT_MIN || value > INT_MAX)))
 		return false;
 	*key = value;
@@ -190,13 +189,13 @@ dbp_grid_bound(const DbpPolicy *policy, int64 k, int64 *key)
 bool
 dbp_grid_cell(const DbpPolicy *policy, int64 key, int64 *k)
 {
-	int64		bound;
-	int64		guess;
+	int64 bound;
+	int64 guess;
 
 	if (policy->by_time)
 	{
-		int64		point = point_from_key(policy, key);
-		double		distance = (double) point - (double) policy->anchor;
+		int64 point = point_from_key(policy, key);
+		double distance = (double) point - (double) policy->anchor;
 
 		if (point <= TIME_LOWEST || point >= TIME_HIGHEST)
 			return false;
@@ -206,7 +205,7 @@ dbp_grid_cell(const DbpPolicy *policy, int64 key, int64 *k)
 	}
 	else
 	{
-		int64		distance;
+		int64 distance;
 
 		if (pg_sub_s64_overflow(key, policy->anchor_key, &distance))
 			return false;
@@ -239,7 +238,7 @@ dbp_grid_cell(const DbpPolicy *policy, int64 key, int64 *k)
 int64
 dbp_key_from_time(const DbpPolicy *policy, TimestampTz at)
 {
-	int64		key;
+	int64 key;
 
 	Assert(policy->by_time);
 	if (TIMESTAMP_IS_NOBEGIN(at))
@@ -299,7 +298,7 @@ is_number(const char *str)
 static int64
 epoch_key(const DbpPolicy *policy, TimestampTz at, const char *str)
 {
-	int64		key = dbp_key_from_time(policy, at);
+	int64 key = dbp_key_from_time(policy, at);
 
 	if (key == DBP_KEY_MAX && !TIMESTAMP_IS_NOEND(at))
 		ereport(ERROR,
@@ -317,10 +316,10 @@ epoch_key(const DbpPolicy *policy, TimestampTz at, const char *str)
 int64
 dbp_key_parse(const DbpPolicy *policy, const char *str)
 {
-	Oid			type = policy->keytype;
-	Oid			input;
-	Oid			ioparam;
-	Datum		value;
+	Oid type = policy->keytype;
+	Oid input;
+	Oid ioparam;
+	Datum value;
 
 	if (policy->unit != DBP_EPOCH_NONE && !is_number(str))
 		type = TIMESTAMPTZOID;
@@ -337,7 +336,7 @@ dbp_key_parse(const DbpPolicy *policy, const char *str)
 int64
 dbp_key_parse_finite(const DbpPolicy *policy, const char *str)
 {
-	int64		key = dbp_key_parse(policy, str);
+	int64 key = dbp_key_parse(policy, str);
 
 	if (policy->by_time && (key == DBP_KEY_MIN || key == DBP_KEY_MAX))
 		ereport(ERROR,
@@ -350,9 +349,9 @@ dbp_key_parse_finite(const DbpPolicy *policy, const char *str)
 static char *
 key_out(Oid keytype, int64 key)
 {
-	Datum		value;
-	Oid			output;
-	bool		varlena;
+	Datum value;
+	Oid output;
+	bool varlena;
 
 	if (keytype == INT4OID)
 		value = Int32GetDatum((int32) key);
@@ -399,7 +398,7 @@ dbp_key_is_sane(const DbpPolicy *policy, int64 key, int64 now_key)
 {
 	TimestampTz at;
 	TimestampTz now;
-	double		window;
+	double window;
 
 	if (!policy->by_time)
 		return fabs((double) key - (double) now_key) <= (double) policy->sanity_step;
@@ -416,7 +415,7 @@ dbp_key_is_sane(const DbpPolicy *policy, int64 key, int64 now_key)
 char *
 dbp_key_format(const DbpPolicy *policy, int64 key, const char *fmt)
 {
-	int64		point;
+	int64 point;
 
 	if (!policy->by_time)
 		return key < 0 ? psprintf("m" UINT64_FORMAT, -(uint64) key) : psprintf(INT64_FORMAT, key);
@@ -424,6 +423,6 @@ dbp_key_format(const DbpPolicy *policy, int64 key, const char *fmt)
 	if (is_absolute(policy))
 		point = instant_to_local(point, policy->tz);
 	return text_to_cstring(DatumGetTextPP(
-		DirectFunctionCall2Coll(timestamp_to_char, DEFAULT_COLLATION_OID,
-								TimestampGetDatum(point), CStringGetTextDatum(fmt))));
+		DirectFunctionCall2Coll(timestamp_to_char, DEFAULT_COLLATION_OID, TimestampGetDatum(point),
+								CStringGetTextDatum(fmt))));
 }

@@ -45,8 +45,8 @@ PG_FUNCTION_INFO_V1(dbperf_relation_files);
 static DbpPolicy *
 policy_or_key(Oid parent, bool *managed)
 {
-	List	   *policies = OidIsValid(parent) ? dbp_policy_load(parent, false) : NIL;
-	DbpPolicy  *policy;
+	List *policies = OidIsValid(parent) ? dbp_policy_load(parent, false) : NIL;
+	DbpPolicy *policy;
 
 	*managed = policies != NIL;
 	if (*managed)
@@ -83,11 +83,11 @@ Datum
 dbperf_partition_bounds(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
-	DbpPolicy  *policy;
-	DbpParts	parts;
-	bool		managed;
-	bool		has_current;
-	int64		current = 0;
+	DbpPolicy *policy;
+	DbpParts parts;
+	bool managed;
+	bool has_current;
+	int64 current = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
@@ -103,8 +103,8 @@ dbperf_partition_bounds(PG_FUNCTION_ARGS)
 	{
 		const DbpPart *part = &parts.part[i];
 		const char *state = part_state(part, has_current, current);
-		Datum		values[7];
-		bool		nulls[7] = {false};
+		Datum values[7];
+		bool nulls[7] = {false};
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = ObjectIdGetDatum(part->relid);
@@ -119,8 +119,8 @@ dbperf_partition_bounds(PG_FUNCTION_ARGS)
 	}
 	if (OidIsValid(parts.defpart))
 	{
-		Datum		values[7];
-		bool		nulls[7] = {false, false, true, true, false, false, false};
+		Datum values[7];
+		bool nulls[7] = {false, false, true, true, false, false, false};
 
 		values[0] = ObjectIdGetDatum(parts.defpart);
 		values[1] = Int32GetDatum(parts.n + 1);
@@ -141,9 +141,9 @@ Datum
 dbperf_partition_gaps(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rows = (ReturnSetInfo *) fcinfo->resultinfo;
-	DbpPolicy  *policy;
-	DbpParts	parts;
-	bool		managed;
+	DbpPolicy *policy;
+	DbpParts parts;
+	bool managed;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
@@ -153,8 +153,8 @@ dbperf_partition_gaps(PG_FUNCTION_ARGS)
 		dbp_parts_read(policy->parent, policy->keytype, &parts);
 		for (int i = 1; i < parts.n; i++)
 		{
-			Datum		values[2];
-			bool		nulls[2] = {false};
+			Datum values[2];
+			bool nulls[2] = {false};
 
 			if (parts.part[i - 1].upper >= parts.part[i].lower)
 				continue;
@@ -169,17 +169,17 @@ dbperf_partition_gaps(PG_FUNCTION_ARGS)
 
 typedef struct DbpHealth
 {
-	int			future_ready;	/* partitions after the current one, without a gap */
-	int			missing;		/* that maintenance would make now */
-	int			gaps;
-	int			spanning;		/* partitions over several cells of the grid */
-	int			off_grid;		/* partitions with a bound that is not the grid's */
-	int			dst_drift;		/* those that miss it by daylight saving time */
-	int			detaching;		/* DETACH CONCURRENTLY is under way, or was interrupted */
-	bool		has_current;
-	bool		covered;		/* there is a partition for the current key */
-	int64		current;
-	int64		covered_until;	/* first key after the current one without a partition */
+	int future_ready; /* partitions after the current one, without a gap */
+	int missing;	  /* that maintenance would make now */
+	int gaps;
+	int spanning;  /* partitions over several cells of the grid */
+	int off_grid;  /* partitions with a bound that is not the grid's */
+	int dst_drift; /* those that miss it by daylight saving time */
+	int detaching; /* DETACH CONCURRENTLY is under way, or was interrupted */
+	bool has_current;
+	bool covered; /* there is a partition for the current key */
+	int64 current;
+	int64 covered_until; /* first key after the current one without a partition */
 } DbpHealth;
 
 /*
@@ -188,8 +188,8 @@ typedef struct DbpHealth
 static bool
 on_grid(const DbpPolicy *policy, int64 key, bool *dst)
 {
-	int64		k;
-	int64		bound;
+	int64 k;
+	int64 bound;
 
 	*dst = false;
 	if (key == DBP_KEY_MIN || key == DBP_KEY_MAX)
@@ -214,12 +214,12 @@ on_grid(const DbpPolicy *policy, int64 key, bool *dst)
 static void
 check_grid(const DbpPolicy *policy, const DbpPart *part, DbpHealth *health)
 {
-	bool		lower_dst;
-	bool		upper_dst;
-	bool		lower_ok = on_grid(policy, part->lower, &lower_dst);
-	bool		upper_ok = on_grid(policy, part->upper, &upper_dst);
-	int64		k;
-	int64		end;
+	bool lower_dst;
+	bool upper_dst;
+	bool lower_ok = on_grid(policy, part->lower, &lower_dst);
+	bool upper_ok = on_grid(policy, part->upper, &upper_dst);
+	int64 k;
+	int64 end;
 
 	if (!lower_ok || !upper_ok)
 		health->off_grid++;
@@ -267,7 +267,7 @@ check_parts(const DbpPolicy *policy, const DbpParts *parts, DbpHealth *health)
 static Datum
 runway(const DbpPolicy *policy, const DbpHealth *health, bool *isnull)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
+	Interval *interval = palloc0(sizeof(Interval));
 	TimestampTz end;
 
 	*isnull = !policy->by_time || health->covered_until == DBP_KEY_MAX;
@@ -279,12 +279,12 @@ runway(const DbpPolicy *policy, const DbpHealth *health, bool *isnull)
 static void
 health_row(ReturnSetInfo *rows, const DbpPolicy *policy)
 {
-	DbpParts	parts;
-	DbpHealth	health;
-	Datum		values[14];
-	bool		nulls[14] = {false};
-	bool		known = true;
-	bool		empty = true;
+	DbpParts parts;
+	DbpHealth health;
+	Datum values[14];
+	bool nulls[14] = {false};
+	bool known = true;
+	bool empty = true;
 
 	dbp_parts_read(policy->parent, policy->keytype, &parts);
 	check_parts(policy, &parts, &health);
@@ -318,7 +318,7 @@ dbperf_policy_health(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	MemoryContext caller;
-	ListCell   *cell;
+	ListCell *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
@@ -326,7 +326,7 @@ dbperf_policy_health(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(caller, "dbperf health", ALLOCSET_DEFAULT_SIZES);
 	foreach(cell, dbp_policy_load(InvalidOid, false))
 	{
-		DbpPolicy  *policy = lfirst(cell);
+		DbpPolicy *policy = lfirst(cell);
 
 		if (policy->tz == NULL)
 			continue;
@@ -346,10 +346,10 @@ dbperf_policy_health(PG_FUNCTION_ARGS)
 static bool
 main_fork_files(Oid relid, int64 *bytes, time_t *written)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
-	DbpRelFile	file;
-	char	   *path;
+	DbpRelFile file;
+	char *path;
 	struct stat st;
 
 	*bytes = 0;
@@ -357,7 +357,8 @@ main_fork_files(Oid relid, int64 *bytes, time_t *written)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	dbp_relfile_set(file, OidIsValid(form->reltablespace) ? form->reltablespace : MyDatabaseTableSpace,
+	dbp_relfile_set(file,
+					OidIsValid(form->reltablespace) ? form->reltablespace : MyDatabaseTableSpace,
 					form->reltablespace == GLOBALTABLESPACE_OID ? InvalidOid : MyDatabaseId,
 					form->relfilenode);
 	ReleaseSysCache(tuple);
@@ -366,7 +367,7 @@ main_fork_files(Oid relid, int64 *bytes, time_t *written)
 	path = dbp_relpath(file);
 	for (int segment = 0;; segment++)
 	{
-		char	   *name = segment == 0 ? path : psprintf("%s.%d", path, segment);
+		char *name = segment == 0 ? path : psprintf("%s.%d", path, segment);
 
 		if (stat(name, &st) != 0)
 			break;
@@ -384,11 +385,11 @@ main_fork_files(Oid relid, int64 *bytes, time_t *written)
 Datum
 dbperf_relation_files(PG_FUNCTION_ARGS)
 {
-	TupleDesc	desc;
-	Datum		values[2];
-	bool		nulls[2] = {false};
-	int64		bytes;
-	time_t		written;
+	TupleDesc desc;
+	Datum values[2];
+	bool nulls[2] = {false};
+	int64 bytes;
+	time_t written;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -44,10 +44,10 @@ static void
 update_acl_dependencies(Oid relid, int32 column, Oid owner, Datum old_acl, bool old_null,
 						Datum new_acl, bool new_null)
 {
-	Oid		   *old_members = NULL;
-	Oid		   *new_members = NULL;
-	int			old_count = old_null ? 0 : aclmembers(DatumGetAclP(old_acl), &old_members);
-	int			new_count = new_null ? 0 : aclmembers(DatumGetAclP(new_acl), &new_members);
+	Oid *old_members = NULL;
+	Oid *new_members = NULL;
+	int old_count = old_null ? 0 : aclmembers(DatumGetAclP(old_acl), &old_members);
+	int new_count = new_null ? 0 : aclmembers(DatumGetAclP(new_acl), &new_members);
 
 	updateAclDependencies(RelationRelationId, relid, column, owner, old_count, old_members,
 						  new_count, new_members);
@@ -60,14 +60,14 @@ static void
 copy_columns(Relation catalog, int cache, HeapTuple source, HeapTuple target,
 			 const AttrNumber *columns, int count)
 {
-	Datum		values[Max(Natts_pg_class, Natts_pg_attribute)] = {0};
-	bool		nulls[Max(Natts_pg_class, Natts_pg_attribute)] = {0};
-	bool		replace[Max(Natts_pg_class, Natts_pg_attribute)] = {0};
-	HeapTuple	changed;
+	Datum values[Max(Natts_pg_class, Natts_pg_attribute)] = {0};
+	bool nulls[Max(Natts_pg_class, Natts_pg_attribute)] = {0};
+	bool replace[Max(Natts_pg_class, Natts_pg_attribute)] = {0};
+	HeapTuple changed;
 
 	for (int i = 0; i < count; i++)
 	{
-		int			at = columns[i] - 1;
+		int at = columns[i] - 1;
 
 		values[at] = SysCacheGetAttr(cache, source, columns[i], &nulls[at]);
 		replace[at] = true;
@@ -89,16 +89,15 @@ row_security_flags(HeapTuple class)
 static void
 copy_table_row(Oid parent, Oid child)
 {
-	static const AttrNumber columns[] = {
-		Anum_pg_class_relacl, Anum_pg_class_relrowsecurity, Anum_pg_class_relforcerowsecurity
-	};
-	Relation	catalog = table_open(RelationRelationId, RowExclusiveLock);
-	HeapTuple	source = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
-	HeapTuple	target = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(child));
-	Datum		old_acl;
-	Datum		new_acl;
-	bool		old_null;
-	bool		new_null;
+	static const AttrNumber columns[] = {Anum_pg_class_relacl, Anum_pg_class_relrowsecurity,
+										 Anum_pg_class_relforcerowsecurity};
+	Relation catalog = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple source = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	HeapTuple target = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(child));
+	Datum old_acl;
+	Datum new_acl;
+	bool old_null;
+	bool new_null;
 
 	if (!HeapTupleIsValid(source) || !HeapTupleIsValid(target))
 		elog(ERROR, "cache lookup failed for relation %u or %u", parent, child);
@@ -119,9 +118,9 @@ copy_table_row(Oid parent, Oid child)
 static bool
 has_column_settings(HeapTuple attribute)
 {
-	bool		no_acl;
-	bool		no_target;
-	Datum		target;
+	bool no_acl;
+	bool no_target;
+	Datum target;
 
 	(void) SysCacheGetAttr(ATTNUM, attribute, Anum_pg_attribute_attacl, &no_acl);
 	target = SysCacheGetAttr(ATTNUM, attribute, Anum_pg_attribute_attstattarget, &no_target);
@@ -131,28 +130,25 @@ has_column_settings(HeapTuple attribute)
 static void
 copy_column_rows(Oid parent, Oid child)
 {
-	static const AttrNumber columns[] = {
-		Anum_pg_attribute_attacl, Anum_pg_attribute_attstattarget
-	};
-	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
-	HeapTuple	class = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
-	AttrNumber	natts = ((Form_pg_class) GETSTRUCT(class))->relnatts;
-	Oid			owner = ((Form_pg_class) GETSTRUCT(class))->relowner;
+	static const AttrNumber columns[] = {Anum_pg_attribute_attacl, Anum_pg_attribute_attstattarget};
+	Relation catalog = table_open(AttributeRelationId, RowExclusiveLock);
+	HeapTuple class = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	AttrNumber natts = ((Form_pg_class) GETSTRUCT(class))->relnatts;
+	Oid owner = ((Form_pg_class) GETSTRUCT(class))->relowner;
 
 	ReleaseSysCache(class);
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
-		HeapTuple	source = SearchSysCache2(ATTNUM, ObjectIdGetDatum(parent),
-											 Int16GetDatum(attnum));
-		HeapTuple	target = NULL;
+		HeapTuple source = SearchSysCache2(ATTNUM, ObjectIdGetDatum(parent), Int16GetDatum(attnum));
+		HeapTuple target = NULL;
 		Form_pg_attribute form = (Form_pg_attribute) GETSTRUCT(source);
 
 		if (!form->attisdropped && has_column_settings(source))
 			target = SearchSysCacheCopyAttName(child, NameStr(form->attname));
 		if (HeapTupleIsValid(target))
 		{
-			bool		no_acl;
-			Datum		acl = SysCacheGetAttr(ATTNUM, source, Anum_pg_attribute_attacl, &no_acl);
+			bool no_acl;
+			Datum acl = SysCacheGetAttr(ATTNUM, source, Anum_pg_attribute_attacl, &no_acl);
 
 			update_acl_dependencies(child, ((Form_pg_attribute) GETSTRUCT(target))->attnum, owner,
 									(Datum) 0, true, acl, no_acl);
@@ -171,7 +167,7 @@ copy_column_rows(Oid parent, Oid child)
 void
 dbp_inherit_settings(Oid parent, Oid child)
 {
-	char	   *comment = GetComment(parent, RelationRelationId, 0);
+	char *comment = GetComment(parent, RelationRelationId, 0);
 
 	copy_table_row(parent, child);
 	copy_column_rows(parent, child);
@@ -183,10 +179,10 @@ dbp_inherit_settings(Oid parent, Oid child)
 static bool
 has_policies(Oid parent)
 {
-	Relation	rel = table_open(PolicyRelationId, AccessShareLock);
+	Relation rel = table_open(PolicyRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	bool		found;
+	bool found;
 
 	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(parent));
@@ -206,12 +202,12 @@ has_column_options(Relation rel)
 {
 	for (AttrNumber attnum = 1; attnum <= RelationGetNumberOfAttributes(rel); attnum++)
 	{
-		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(rel)),
-											Int16GetDatum(attnum));
-		bool		isnull;
-		Datum		options = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attoptions, &isnull);
-		ListCell   *cell;
-		bool		found = false;
+		HeapTuple tuple =
+			SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(rel)), Int16GetDatum(attnum));
+		bool isnull;
+		Datum options = SysCacheGetAttr(ATTNUM, tuple, Anum_pg_attribute_attoptions, &isnull);
+		ListCell *cell;
+		bool found = false;
 
 		foreach(cell, isnull ? NIL : untransformRelOptions(options))
 			found |= strncmp(lfirst_node(DefElem, cell)->defname, "n_distinct", 10) == 0;
@@ -225,8 +221,8 @@ has_column_options(Relation rel)
 static bool
 needs_statements(Oid parent)
 {
-	Relation	rel = table_open(parent, NoLock);
-	bool		needed = rel->rd_rel->relreplident != REPLICA_IDENTITY_DEFAULT ||
+	Relation rel = table_open(parent, NoLock);
+	bool needed = rel->rd_rel->relreplident != REPLICA_IDENTITY_DEFAULT ||
 		RelationGetStatExtList(rel) != NIL || has_column_options(rel);
 
 	table_close(rel, NoLock);
@@ -242,10 +238,10 @@ needs_statements(Oid parent)
 List *
 dbp_inherit_statements(Oid parent, Oid child)
 {
-	Oid			types[2] = {OIDOID, OIDOID};
-	Datum		values[2];
+	Oid types[2] = {OIDOID, OIDOID};
+	Datum values[2];
 	DbpIdentity saved;
-	List	   *statements = NIL;
+	List *statements = NIL;
 	MemoryContext caller = CurrentMemoryContext;
 
 	if (!needs_statements(parent))
@@ -258,8 +254,9 @@ dbp_inherit_statements(Oid parent, Oid child)
 		elog(ERROR, "could not read the settings of relation %u", parent);
 	MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < SPI_processed; i++)
-		statements = lappend(statements, pstrdup(SPI_getvalue(SPI_tuptable->vals[i],
-															  SPI_tuptable->tupdesc, 1)));
+		statements =
+			lappend(statements,
+					pstrdup(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)));
 	SPI_freetuptable(SPI_tuptable);
 	dbp_restore_identity(&saved);
 	return statements;
@@ -272,19 +269,19 @@ dbp_inherit_statements(Oid parent, Oid child)
 static Oid
 append_reloptions(StringInfo buf, Oid relid, const char *prefix, char relkind, bool *found)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			toast = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid toast = InvalidOid;
 
 	*found = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relkind == relkind;
 	if (*found)
 	{
-		bool		isnull;
-		Datum		value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
-		ListCell   *cell;
+		bool isnull;
+		Datum value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_reloptions, &isnull);
+		ListCell *cell;
 
 		foreach(cell, isnull ? NIL : untransformRelOptions(value))
 		{
-			DefElem    *option = lfirst(cell);
+			DefElem *option = lfirst(cell);
 
 			appendStringInfo(buf, "%s%s%s = %s", buf->len > 0 ? ", " : "", prefix,
 							 quote_identifier(option->defname),
@@ -305,14 +302,13 @@ char *
 dbp_inherit_reloptions(const DbpParts *parts)
 {
 	StringInfoData buf;
-	bool		found = false;
+	bool found = false;
 
 	initStringInfo(&buf);
 	for (int i = parts->n - 1; i >= 0 && !found; i--)
 	{
-		Oid			toast = append_reloptions(&buf, parts->part[i].relid, "", RELKIND_RELATION,
-											  &found);
-		bool		has_toast;
+		Oid toast = append_reloptions(&buf, parts->part[i].relid, "", RELKIND_RELATION, &found);
+		bool has_toast;
 
 		if (OidIsValid(toast))
 			(void) append_reloptions(&buf, toast, "toast.", RELKIND_TOASTVALUE, &has_toast);

@@ -19,9 +19,9 @@
 
 static DbpStatement mark_crashed = {
 	.sql = "UPDATE dbperf.job_runs j SET status = 'crashed', finished_at = clock_timestamp(),"
-	" error = 'the process ended before the run did'"
-	" WHERE status = 'running' AND (j.pid = pg_backend_pid() OR NOT EXISTS (SELECT FROM"
-	" pg_stat_get_activity(j.pid) a WHERE a.backend_start = j.backend_start))",
+		   " error = 'the process ended before the run did'"
+		   " WHERE status = 'running' AND (j.pid = pg_backend_pid() OR NOT EXISTS (SELECT FROM"
+		   " pg_stat_get_activity(j.pid) a WHERE a.backend_start = j.backend_start))",
 	.expected = SPI_OK_UPDATE,
 };
 
@@ -119,13 +119,14 @@ dbp_job_mark_crashed(void)
 bool
 dbp_job_restore_in_progress(void)
 {
-	bool		isnull;
-	bool		restoring;
+	bool isnull;
+	bool restoring;
 
 	dbp_statement_run(&ask_restore, NULL, NULL);
 	if (SPI_processed != 1)
 		elog(ERROR, "could not ask dbperf.restore_in_progress()");
-	restoring = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	restoring =
+		DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 	return restoring;
 }
@@ -153,7 +154,7 @@ set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult
 static void
 insert_row(DbpJob *job, Datum *values, char *nulls)
 {
-	bool		isnull;
+	bool isnull;
 
 	values[9] = CStringGetTextDatum(job->source);
 	values[10] = CStringGetTextDatum(job->reason);
@@ -180,9 +181,9 @@ void
 dbp_job_begin(DbpJob *job)
 {
 	DbpMaintainResult result = {0};
-	DbpCost		cost = {0};
-	Datum		values[DBP_STATEMENT_ARGS];
-	char		nulls[DBP_STATEMENT_ARGS];
+	DbpCost cost = {0};
+	Datum values[DBP_STATEMENT_ARGS];
+	char nulls[DBP_STATEMENT_ARGS];
 
 	set_outcome("running", 0, &result, &cost, NULL, values, nulls);
 	insert_row(job, values, nulls);
@@ -195,9 +196,9 @@ void
 dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, const DbpCost *cost,
 			const char *error)
 {
-	Datum		values[DBP_STATEMENT_ARGS];
-	char		nulls[DBP_STATEMENT_ARGS];
-	Datum		minutes = Int32GetDatum(dbp_job_runs_retention);
+	Datum values[DBP_STATEMENT_ARGS];
+	char nulls[DBP_STATEMENT_ARGS];
+	Datum minutes = Int32GetDatum(dbp_job_runs_retention);
 
 	set_outcome(status, GetCurrentTimestamp(), result, cost, error, values, nulls);
 	values[9] = Int64GetDatum(job->run_id);
@@ -215,12 +216,12 @@ dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, co
 void
 dbp_job_parents_checked(Datum *parents, int count)
 {
-	Datum		values[1];
+	Datum values[1];
 
 	if (count == 0)
 		return;
-	values[0] = PointerGetDatum(construct_array(parents, count, OIDOID, sizeof(Oid), true,
-												TYPALIGN_INT));
+	values[0] =
+		PointerGetDatum(construct_array(parents, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	dbp_statement_run(&note_checked, values, NULL);
 	if (SPI_processed < (uint64) count)
 		dbp_statement_run(&note_first_checked, values, NULL);
@@ -232,8 +233,8 @@ dbp_job_parents_checked(Datum *parents, int count)
 void
 dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at)
 {
-	Datum		values[3];
-	char		nulls[3] = {' ', error == NULL ? 'n' : ' ', error == NULL ? 'n' : ' '};
+	Datum values[3];
+	char nulls[3] = {' ', error == NULL ? 'n' : ' ', error == NULL ? 'n' : ' '};
 
 	values[0] = ObjectIdGetDatum(parent);
 	values[1] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);

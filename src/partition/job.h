@@ -16,10 +16,10 @@
 /* A run, as dbperf.job_runs shows it */
 typedef struct DbpJob
 {
-	int64		run_id;			/* 0: no row yet */
+	int64 run_id; /* 0: no row yet */
 	const char *source;
 	const char *reason;
-	const char *parent;			/* NULL: all */
+	const char *parent; /* NULL: all */
 	TimestampTz started_at;
 } DbpJob;
 
@@ -31,4 +31,4 @@ extern void dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult
 extern void dbp_job_parents_checked(Datum *parents, int count);
 extern void dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at);
 
-#endif							/* DBP_JOB_H */
+#endif /* DBP_JOB_H */

@@ -47,15 +47,15 @@
 
 typedef struct LockRequest
 {
-	Oid			relid;
-	LOCKMODE	mode;
+	Oid relid;
+	LOCKMODE mode;
 } LockRequest;
 
 static List *
 add_request(List *requests, Oid relid, LOCKMODE mode)
 {
 	LockRequest *request;
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, requests)
 	{
@@ -76,7 +76,7 @@ add_request(List *requests, Oid relid, LOCKMODE mode)
 static List *
 add_tree(List *requests, Oid relid, LOCKMODE mode)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
 		requests = add_request(requests, lfirst_oid(cell), mode);
@@ -91,10 +91,10 @@ add_tree(List *requests, Oid relid, LOCKMODE mode)
 static List *
 add_foreign_key_tables(List *requests, Oid parent)
 {
-	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	Relation rel = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(parent));
@@ -118,7 +118,7 @@ add_foreign_key_tables(List *requests, Oid parent)
 static List *
 requests_for_attach(Oid parent, Oid defpart)
 {
-	List	   *requests = add_foreign_key_tables(NIL, parent);
+	List *requests = add_foreign_key_tables(NIL, parent);
 
 	requests = add_request(requests, parent, ShareUpdateExclusiveLock);
 	if (OidIsValid(defpart))
@@ -192,7 +192,7 @@ static char *
 describe_holders(const LockRequest *request)
 {
 	StringInfoData buf;
-	LOCKTAG		tag;
+	LOCKTAG tag;
 	VirtualTransactionId *holders;
 
 	initStringInfo(&buf);
@@ -200,7 +200,7 @@ describe_holders(const LockRequest *request)
 	holders = GetLockConflicts(&tag, request->mode, NULL);
 	for (; VirtualTransactionIdIsValid(*holders); holders++)
 	{
-		PGPROC	   *proc = dbp_vxid_proc(*holders);
+		PGPROC *proc = dbp_vxid_proc(*holders);
 
 		if (proc != NULL)
 			appendStringInfo(&buf, "%sprocess %d", buf.len > 0 ? ", " : "", proc->pid);
@@ -216,13 +216,13 @@ static void
 take_all(const DbpPolicy *policy, List *requests, DbpCost *cost)
 {
 	LockRequest *missing = NULL;
-	instr_time	start;
-	long		pause = FIRST_PAUSE_MS;
+	instr_time start;
+	long pause = FIRST_PAUSE_MS;
 
 	INSTR_TIME_SET_CURRENT(start);
 	for (cost->tries = 1; cost->tries <= MAX_TRIES; cost->tries++)
 	{
-		instr_time	round;
+		instr_time round;
 
 		INSTR_TIME_SET_CURRENT(round);
 		do
@@ -281,7 +281,7 @@ dbp_lock_relation(const DbpPolicy *policy, Oid relid, LOCKMODE mode, DbpCost *co
 double
 dbp_ms_since(const instr_time *start)
 {
-	instr_time	now;
+	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, *start);

@@ -56,17 +56,17 @@ typedef struct DbpRun
 {
 	const DbpMaintainRequest *request;
 	DbpMaintainResult *result;
-	DbpJob		job;
-	instr_time	started;
-	DbpCost		total;
-	char	   *error;			/* the first one */
-	int			steps;
-	Datum	   *checked;		/* oids of parents */
-	int			nchecked;
-	MemoryContext context;		/* outlives the transactions */
+	DbpJob job;
+	instr_time started;
+	DbpCost total;
+	char *error; /* the first one */
+	int steps;
+	Datum *checked; /* oids of parents */
+	int nchecked;
+	MemoryContext context; /* outlives the transactions */
 } DbpRun;
 
-typedef void (*DbpGuarded) (void *arg);
+typedef void (*DbpGuarded)(void *arg);
 
 /*
  * Call a function in a subtransaction.  Returns NULL, or a copy of the error
@@ -77,7 +77,7 @@ guarded(DbpGuarded function, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -114,13 +114,13 @@ end_transaction(const DbpRun *run)
  */
 typedef struct DbpWork
 {
-	DbpRun	   *run;
-	DbpPolicy  *policy;
-	List	   *missing;		/* of DbpRange, to be made */
-	Oid			defpart;		/* default partition that must be guarded, or InvalidOid */
-	DbpRange   *range;			/* the one in work */
-	DbpCost		cost;
-	Oid			created;
+	DbpRun *run;
+	DbpPolicy *policy;
+	List *missing;	 /* of DbpRange, to be made */
+	Oid defpart;	 /* default partition that must be guarded, or InvalidOid */
+	DbpRange *range; /* the one in work */
+	DbpCost cost;
+	Oid created;
 } DbpWork;
 
 /*
@@ -131,10 +131,10 @@ static List *
 plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 {
 	const DbpMaintainRequest *request = run->request;
-	int			level = NewGUCNestLevel();
-	int64		key;
-	int64		current;
-	ListCell   *cell;
+	int level = NewGUCNestLevel();
+	int64 key;
+	int64 current;
+	ListCell *cell;
 
 	(void) set_config_option("DateStyle", request->missing_datestyle, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -147,7 +147,7 @@ plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 		return NIL;
 	foreach(cell, dbp_missing_cells(policy, parts, key, key))
 	{
-		DbpRange   *range = lfirst(cell);
+		DbpRange *range = lfirst(cell);
 
 		if (range->lower <= key && key < range->upper)
 			return list_make1(range);
@@ -158,8 +158,8 @@ plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 static List *
 plan_backfill(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 {
-	int64		from = dbp_key_parse_finite(policy, run->request->from_at);
-	int64		to = dbp_key_parse_finite(policy, run->request->to_at);
+	int64 from = dbp_key_parse_finite(policy, run->request->from_at);
+	int64 to = dbp_key_parse_finite(policy, run->request->to_at);
 
 	if (from >= to)
 		ereport(ERROR,
@@ -171,9 +171,9 @@ plan_backfill(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 static void
 plan(void *arg)
 {
-	DbpWork    *work = arg;
+	DbpWork *work = arg;
 	const DbpMaintainRequest *request = work->run->request;
-	DbpParts	parts;
+	DbpParts parts;
 
 	if (work->policy->tz == NULL)
 		ereport(ERROR,
@@ -196,16 +196,16 @@ plan(void *arg)
 static void
 make(void *arg)
 {
-	DbpWork    *work = arg;
+	DbpWork *work = arg;
 
-	work->created = dbp_partition_create(work->policy, work->range, work->run->request->source,
-										 &work->cost);
+	work->created =
+		dbp_partition_create(work->policy, work->range, work->run->request->source, &work->cost);
 }
 
 static void
 guard(void *arg)
 {
-	DbpWork    *work = arg;
+	DbpWork *work = arg;
 
 	dbp_default_guard(work->defpart, work->policy, work->range, &work->cost);
 }
@@ -213,7 +213,7 @@ guard(void *arg)
 static void
 validate_guard(void *arg)
 {
-	DbpWork    *work = arg;
+	DbpWork *work = arg;
 
 	dbp_default_validate(work->defpart, work->policy, work->range, &work->cost);
 }
@@ -221,7 +221,7 @@ validate_guard(void *arg)
 static void
 unguard(void *arg)
 {
-	DbpWork    *work = arg;
+	DbpWork *work = arg;
 
 	dbp_default_unguard(work->defpart, work->policy, work->range, &work->cost);
 }
@@ -231,8 +231,8 @@ report_row(const DbpRun *run, const DbpPolicy *policy, const char *partition, co
 		   const char *detail)
 {
 	ReturnSetInfo *rows = run->request->rows;
-	Datum		values[5];
-	bool		nulls[5] = {false, partition == NULL, false, false, detail == NULL};
+	Datum values[5];
+	bool nulls[5] = {false, partition == NULL, false, false, detail == NULL};
 
 	if (rows == NULL)
 		return;
@@ -264,12 +264,13 @@ next_try_within(DbpRun *run, TimestampTz at)
 static void
 record_failure(DbpWork *work, const ErrorData *error)
 {
-	DbpRun	   *run = work->run;
-	DbpPolicy  *policy = work->policy;
-	int			seconds = RETRY_FIRST_SECONDS << Min(policy->failures, 7);
-	TimestampTz next_try = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(), (int64) Min(seconds, RETRY_LAST_SECONDS) * 1000);
-	bool		news = policy->last_error == NULL || strcmp(policy->last_error, error->message) != 0;
+	DbpRun *run = work->run;
+	DbpPolicy *policy = work->policy;
+	int seconds = RETRY_FIRST_SECONDS << Min(policy->failures, 7);
+	TimestampTz next_try =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									(int64) Min(seconds, RETRY_LAST_SECONDS) * 1000);
+	bool news = policy->last_error == NULL || strcmp(policy->last_error, error->message) != 0;
 
 	if (run->error == NULL)
 		run->error = psprintf("%s: %s", policy->table, error->message);
@@ -279,7 +280,7 @@ record_failure(DbpWork *work, const ErrorData *error)
 	/* an event would have the end of this transaction wait, with all that is still to be done */
 	if (news && !dbp_audit_is_held())
 	{
-		DbpEvent	event = {0};
+		DbpEvent event = {0};
 
 		event.source = run->request->source;
 		event.action = "create_failed";
@@ -323,7 +324,7 @@ finish(DbpRun *run, const char *status)
 static void
 handle_error(DbpWork *work, ErrorData *error)
 {
-	DbpRun	   *run = work->run;
+	DbpRun *run = work->run;
 
 	if (ends_run(error) || run->request->from_at != NULL)
 	{
@@ -361,8 +362,8 @@ add_cost(DbpRun *run, const DbpCost *cost)
 static ErrorData *
 prepare_default(DbpWork *work)
 {
-	ErrorData  *error = NULL;
-	bool		validated;
+	ErrorData *error = NULL;
+	bool validated;
 
 	if (!OidIsValid(work->defpart))
 		return NULL;
@@ -387,9 +388,9 @@ prepare_default(DbpWork *work)
 static ErrorData *
 make_in_time(DbpWork *work)
 {
-	int			limit_ms = STEP_LIMIT_MS + 5 * work->policy->lock_budget_ms;
-	instr_time	start;
-	ErrorData  *error;
+	int limit_ms = STEP_LIMIT_MS + 5 * work->policy->lock_budget_ms;
+	instr_time start;
+	ErrorData *error;
 
 	if (!work->run->request->background)
 		return guarded(make, work);
@@ -416,12 +417,12 @@ typedef enum
 static DbpOutcome
 make_missing(DbpWork *work)
 {
-	DbpRun	   *run = work->run;
-	ListCell   *cell;
+	DbpRun *run = work->run;
+	ListCell *cell;
 
 	foreach(cell, work->missing)
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		if (slice_is_over(run))
 			return HAVE_TO_STOP;
@@ -455,14 +456,16 @@ make_missing(DbpWork *work)
 static void
 note_next_due(DbpRun *run, const DbpPolicy *policy)
 {
-	int64		k;
-	int64		bound;
+	int64 k;
+	int64 bound;
 	TimestampTz at;
 
 	if (!policy->by_time)
-		next_try_within(run, TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														 NUMBER_CHECK_SECONDS * 1000));
-	else if (policy->tz != NULL && dbp_grid_cell(policy, dbp_key_from_time(policy, dbp_now()), &k) &&
+		next_try_within(run,
+						TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													NUMBER_CHECK_SECONDS * 1000));
+	else if (policy->tz != NULL &&
+			 dbp_grid_cell(policy, dbp_key_from_time(policy, dbp_now()), &k) &&
 			 dbp_grid_bound(policy, k + 1, &bound) && dbp_key_to_time(policy, bound, &at))
 		next_try_within(run, at);
 }
@@ -477,7 +480,7 @@ is_backing_off(const DbpRun *run, const DbpPolicy *policy)
 static void
 maintain_parent(DbpRun *run, DbpPolicy *policy)
 {
-	DbpOutcome	outcome = PLAN_IS_STALE;
+	DbpOutcome outcome = PLAN_IS_STALE;
 
 	if (is_backing_off(run, policy))
 	{
@@ -486,13 +489,13 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 	}
 	for (int i = 0; outcome == PLAN_IS_STALE && i < MAX_PLANS; i++)
 	{
-		DbpWork		work = {0};
-		ErrorData  *error;
+		DbpWork work = {0};
+		ErrorData *error;
 
 		/* the first plan is for what was loaded; a stale one may be so for a policy that changed */
 		if (i > 0)
 		{
-			List	   *again = dbp_policy_load(policy->parent, !OidIsValid(run->request->parent));
+			List *again = dbp_policy_load(policy->parent, !OidIsValid(run->request->parent));
 
 			if (again == NIL)
 				return;
@@ -524,13 +527,13 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 static List *
 policies_to_serve(const DbpMaintainRequest *request)
 {
-	List	   *all;
-	List	   *own = NIL;
-	ListCell   *cell;
+	List *all;
+	List *own = NIL;
+	ListCell *cell;
 
 	if (request->missing_table != NULL)
 	{
-		Oid			parent = dbp_policy_find(request->missing_schema, request->missing_table);
+		Oid parent = dbp_policy_find(request->missing_schema, request->missing_table);
 
 		return OidIsValid(parent) ? dbp_policy_load(parent, true) : NIL;
 	}
@@ -542,7 +545,7 @@ policies_to_serve(const DbpMaintainRequest *request)
 	all = dbp_policy_load(request->parent, !OidIsValid(request->parent));
 	foreach(cell, all)
 	{
-		DbpPolicy  *policy = lfirst(cell);
+		DbpPolicy *policy = lfirst(cell);
 
 		if (dbp_owns_relation(policy->parent, GetUserId()))
 			own = lappend(own, policy);
@@ -569,8 +572,8 @@ nothing_to_do_yet(List *policies, DbpMaintainResult *result)
 		return true;
 	if (!dbp_job_restore_in_progress())
 		return false;
-	result->next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												   RESTORE_CHECK_SECONDS * 1000);
+	result->next_due =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RESTORE_CHECK_SECONDS * 1000);
 	return true;
 }
 
@@ -578,13 +581,13 @@ void
 dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	DbpRun		run = {0};
-	List	   *policies;
-	ListCell   *cell;
+	DbpRun run = {0};
+	List *policies;
+	ListCell *cell;
 
 	memset(result, 0, sizeof(DbpMaintainResult));
-	result->next_due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-												   (int64) dbp_naptime * 1000);
+	result->next_due =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) dbp_naptime * 1000);
 	run.request = request;
 	run.result = result;
 	INSTR_TIME_SET_CURRENT(run.started);
@@ -603,11 +606,12 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 	run.job.reason = request->reason;
 	run.job.started_at = GetCurrentTimestamp();
 	if (OidIsValid(request->parent))
-		run.job.parent = quote_qualified_identifier(
-			get_namespace_name(get_rel_namespace(request->parent)), get_rel_name(request->parent));
+		run.job.parent =
+			quote_qualified_identifier(get_namespace_name(get_rel_namespace(request->parent)),
+									   get_rel_name(request->parent));
 	else if (request->missing_table != NULL)
-		run.job.parent = quote_qualified_identifier(request->missing_schema,
-													request->missing_table);
+		run.job.parent =
+			quote_qualified_identifier(request->missing_schema, request->missing_table);
 	if (request->commit_each)
 	{
 		dbp_job_mark_crashed();

@@ -15,14 +15,14 @@
 
 typedef struct DbpMaintainRequest
 {
-	Oid			parent;			/* InvalidOid: every enabled policy */
-	const char *source;			/* "worker", "cron", "manual" */
-	const char *reason;			/* "schedule", "wake", "missing_partition", "request",
+	Oid parent;			 /* InvalidOid: every enabled policy */
+	const char *source;	 /* "worker", "cron", "manual" */
+	const char *reason;	 /* "schedule", "wake", "missing_partition", "request",
 								 * "backfill" */
-	bool		commit_each;	/* a transaction for each partition */
-	int			slice_ms;		/* stop after this long; 0: no limit */
-	bool		background;		/* errors go to the log, not to a client */
-	ReturnSetInfo *rows;		/* NULL, or where a row for each step goes */
+	bool commit_each;	 /* a transaction for each partition */
+	int slice_ms;		 /* stop after this long; 0: no limit */
+	bool background;	 /* errors go to the log, not to a client */
+	ReturnSetInfo *rows; /* NULL, or where a row for each step goes */
 
 	/* for a backfill only: keys, as text */
 	const char *from_at;
@@ -38,11 +38,11 @@ typedef struct DbpMaintainRequest
 
 typedef struct DbpMaintainResult
 {
-	int			parents;		/* looked at */
-	int			created;		/* partitions made */
-	int			failed;			/* parents with an error */
-	bool		more;			/* the slice ended before the work did */
-	TimestampTz next_due;		/* when there will be something to do */
+	int parents;		  /* looked at */
+	int created;		  /* partitions made */
+	int failed;			  /* parents with an error */
+	bool more;			  /* the slice ended before the work did */
+	TimestampTz next_due; /* when there will be something to do */
 } DbpMaintainResult;
 
 /*
@@ -55,4 +55,4 @@ typedef struct DbpMaintainResult
  */
 extern void dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result);
 
-#endif							/* DBP_MAINTAIN_H */
+#endif /* DBP_MAINTAIN_H */

@@ -35,7 +35,7 @@ static const char *
 default_format(const DbpPolicy *policy, int64 key)
 {
 	const Interval *interval = &policy->interval;
-	int64		time = interval->time;
+	int64 time = interval->time;
 
 	if (!policy->by_time)
 		return "";
@@ -112,10 +112,10 @@ expand(const DbpPolicy *policy, const DbpRange *range, const char *table)
 static char *
 fit(const DbpPolicy *policy, const DbpRange *range, const char *suffix)
 {
-	char	   *name = psprintf("%s%s", expand(policy, range, policy->table), suffix);
-	char		hash[10];
-	int			without;
-	int			room;
+	char *name = psprintf("%s%s", expand(policy, range, policy->table), suffix);
+	char hash[10];
+	int without;
+	int room;
 
 	if (strlen(name) < NAMEDATALEN)
 		return name;
@@ -130,7 +130,8 @@ fit(const DbpPolicy *policy, const DbpRange *range, const char *suffix)
 	snprintf(hash, sizeof(hash), "_%08x",
 			 hash_bytes((const unsigned char *) policy->table, strlen(policy->table)));
 	room = pg_mbcliplen(policy->table, strlen(policy->table), room);
-	return psprintf("%s%s", expand(policy, range, psprintf("%s%s", pnstrdup(policy->table, room), hash)),
+	return psprintf("%s%s",
+					expand(policy, range, psprintf("%s%s", pnstrdup(policy->table, room), hash)),
 					suffix);
 }
 
@@ -140,11 +141,12 @@ fit(const DbpPolicy *policy, const DbpRange *range, const char *suffix)
 char *
 dbp_partition_name(const DbpPolicy *policy, const DbpRange *range)
 {
-	char	   *name = fit(policy, range, "");
+	char *name = fit(policy, range, "");
 
-	for (int i = 1; OidIsValid(get_relname_relid(name, policy->namespace)) ||
+	for (int i = 1; OidIsValid(get_relname_relid(name, policy->nspoid)) ||
 		 SearchSysCacheExists2(TYPENAMENSP, CStringGetDatum(name),
-							   ObjectIdGetDatum(policy->namespace)); i++)
+							   ObjectIdGetDatum(policy->nspoid));
+		 i++)
 		name = fit(policy, range, psprintf("_%d", i));
 	return name;
 }

@@ -40,73 +40,73 @@ typedef enum DbpEpochUnit
 
 typedef struct DbpPolicy
 {
-	Oid			parent;
-	Oid			owner;
-	Oid			namespace;
-	char	   *schema;
-	char	   *table;
-	char	   *column;			/* partition key */
-	Oid			keytype;
-	bool		by_time;		/* grid of times; else of numbers */
+	Oid parent;
+	Oid owner;
+	Oid nspoid;
+	char *schema;
+	char *table;
+	char *column; /* partition key */
+	Oid keytype;
+	bool by_time; /* grid of times; else of numbers */
 	DbpEpochUnit unit;
-	Interval	interval;		/* by_time */
-	int64		step;			/* !by_time */
-	Timestamp	anchor;			/* by_time: wall clock in time_zone */
-	int64		anchor_key;		/* !by_time */
-	char	   *time_zone;
-	pg_tz	   *tz;
-	int			premake;
-	int			run_order;
-	char	   *naming_pattern;
-	char	   *tablespace;		/* NULL: the parent's */
-	int			lock_budget_ms;
-	Interval	sanity_window;	/* by_time */
-	int64		sanity_step;	/* !by_time */
-	int			failures;		/* in a row, from policy_state */
-	TimestampTz next_try_at;	/* 0: at once */
-	char	   *last_error;		/* NULL: none */
+	Interval interval; /* by_time */
+	int64 step;		   /* !by_time */
+	Timestamp anchor;  /* by_time: wall clock in time_zone */
+	int64 anchor_key;  /* !by_time */
+	char *time_zone;
+	pg_tz *tz;
+	int premake;
+	int run_order;
+	char *naming_pattern;
+	char *tablespace; /* NULL: the parent's */
+	int lock_budget_ms;
+	Interval sanity_window;	 /* by_time */
+	int64 sanity_step;		 /* !by_time */
+	int failures;			 /* in a row, from policy_state */
+	TimestampTz next_try_at; /* 0: at once */
+	char *last_error;		 /* NULL: none */
 } DbpPolicy;
 
 /* One partition as the catalogs have it */
 typedef struct DbpPart
 {
-	Oid			relid;
-	int64		lower;			/* inclusive */
-	int64		upper;			/* exclusive */
-	bool		detaching;		/* DETACH CONCURRENTLY was interrupted */
+	Oid relid;
+	int64 lower;	/* inclusive */
+	int64 upper;	/* exclusive */
+	bool detaching; /* DETACH CONCURRENTLY was interrupted */
 } DbpPart;
 
 typedef struct DbpParts
 {
-	DbpPart    *part;			/* sorted by lower; without the default */
-	int			n;
-	Oid			defpart;		/* default partition, or InvalidOid */
+	DbpPart *part; /* sorted by lower; without the default */
+	int n;
+	Oid defpart; /* default partition, or InvalidOid */
 } DbpParts;
 
 /* A range that no partition covers */
 typedef struct DbpRange
 {
-	int64		lower;
-	int64		upper;
+	int64 lower;
+	int64 upper;
 } DbpRange;
 
 /* What making one partition cost the traffic */
 typedef struct DbpCost
 {
-	double		ms_waited;		/* for locks, polling, holding none */
-	double		ms_held;		/* from the first lock until just before commit */
-	int			tries;
+	double ms_waited; /* for locks, polling, holding none */
+	double ms_held;	  /* from the first lock until just before commit */
+	int tries;
 } DbpCost;
 
 /* identity.c */
 typedef struct DbpIdentity
 {
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
+	Oid userid;
+	int sec_context;
+	int guc_level;
 } DbpIdentity;
 
-extern Oid	dbp_extension_owner(void);
+extern Oid dbp_extension_owner(void);
 extern bool dbp_extension_exists(void);
 extern void dbp_become_owner(DbpIdentity *saved, Oid owner, int lock_timeout_ms);
 extern void dbp_become_extension(DbpIdentity *saved);
@@ -116,7 +116,7 @@ extern void dbp_check_table_owner(Oid relid);
 /* policy.c */
 extern List *dbp_policy_load(Oid parent, bool enabled_only);
 extern DbpPolicy *dbp_policy_get(Oid parent);
-extern Oid	dbp_policy_find(const char *schema, const char *table);
+extern Oid dbp_policy_find(const char *schema, const char *table);
 
 /* grid.c */
 extern bool dbp_grid_bound(const DbpPolicy *policy, int64 k, int64 *key);
@@ -134,12 +134,12 @@ extern char *dbp_key_format(const DbpPolicy *policy, int64 key, const char *fmt)
 /* bounds.c */
 extern void dbp_parts_read(Oid parent, Oid keytype, DbpParts *parts);
 extern List *dbp_parts_uncovered(const DbpParts *parts, int64 lower, int64 upper);
-extern List *dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts,
-							   int64 from, int64 to);
+extern List *dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts, int64 from,
+							   int64 to);
 extern bool dbp_current_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key);
 extern List *dbp_missing_ahead(const DbpPolicy *policy, const DbpParts *parts);
 extern List *dbp_parts_read_ahead(const DbpPolicy *policy, DbpParts *parts);
-extern Oid	dbp_partition_key_type(Oid parent);
+extern Oid dbp_partition_key_type(Oid parent);
 extern bool dbp_relation_is_empty(Oid relid, bool *known);
 
 /* name.c */
@@ -162,8 +162,8 @@ extern void dbp_default_unguard(Oid defpart, const DbpPolicy *policy, const DbpR
 extern void dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges);
 
 /* create.c */
-extern Oid	dbp_partition_create(const DbpPolicy *policy, const DbpRange *range,
-								 const char *source, DbpCost *cost);
+extern Oid dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char *source,
+								DbpCost *cost);
 
 /* inherit.c */
 extern char *dbp_inherit_reloptions(const DbpParts *parts);
@@ -176,13 +176,13 @@ typedef struct DbpEvent
 	const char *source;
 	const char *action;
 	const DbpPolicy *policy;
-	const char *partition;		/* NULL: none */
-	const DbpRange *range;		/* NULL: none */
-	const DbpCost *cost;		/* NULL: none */
-	const char *message;		/* NULL: none */
+	const char *partition; /* NULL: none */
+	const DbpRange *range; /* NULL: none */
+	const DbpCost *cost;   /* NULL: none */
+	const char *message;   /* NULL: none */
 } DbpEvent;
 
 extern void dbp_event_write(const DbpEvent *event);
 extern bool dbp_audit_is_held(void);
 
-#endif							/* DBP_PARTITION_H */
+#endif /* DBP_PARTITION_H */

@@ -48,8 +48,8 @@ column(int row, int number, bool *isnull)
 static char *
 text_column(int row, int number)
 {
-	bool		isnull;
-	Datum		value = column(row, number, &isnull);
+	bool isnull;
+	Datum value = column(row, number, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -57,8 +57,8 @@ text_column(int row, int number)
 static int64
 int8_column(int row, int number)
 {
-	bool		isnull;
-	Datum		value = column(row, number, &isnull);
+	bool isnull;
+	Datum value = column(row, number, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
@@ -67,7 +67,7 @@ int8_column(int row, int number)
 static int
 milliseconds(const Interval *interval)
 {
-	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
 
 	return (int) ((days * USECS_PER_DAY + interval->time) / 1000);
 }
@@ -91,15 +91,15 @@ epoch_unit(const char *name)
 static bool
 read_table(DbpPolicy *policy)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
 	Form_pg_class form;
-	AttrNumber	attnum = InvalidAttrNumber;
+	AttrNumber attnum = InvalidAttrNumber;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	policy->owner = form->relowner;
-	policy->namespace = form->relnamespace;
+	policy->nspoid = form->relnamespace;
 	policy->schema = get_namespace_name(form->relnamespace);
 	policy->table = pstrdup(NameStr(form->relname));
 	ReleaseSysCache(tuple);
@@ -118,9 +118,9 @@ read_table(DbpPolicy *policy)
 static DbpPolicy *
 policy_from_row(int row)
 {
-	DbpPolicy  *policy = palloc0(sizeof(DbpPolicy));
-	bool		isnull;
-	Datum		value;
+	DbpPolicy *policy = palloc0(sizeof(DbpPolicy));
+	bool isnull;
+	Datum value;
 
 	policy->parent = DatumGetObjectId(column(row, 1, &isnull));
 	if (!read_table(policy))
@@ -173,8 +173,8 @@ by_run_order(const ListCell *a, const ListCell *b)
 List *
 dbp_policy_load(Oid parent, bool enabled_only)
 {
-	Datum		values[2];
-	List	   *policies = NIL;
+	Datum values[2];
+	List *policies = NIL;
 	MemoryContext caller = CurrentMemoryContext;
 
 	values[0] = ObjectIdGetDatum(parent);
@@ -185,7 +185,7 @@ dbp_policy_load(Oid parent, bool enabled_only)
 	AcceptInvalidationMessages();
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		DbpPolicy  *policy = policy_from_row((int) row);
+		DbpPolicy *policy = policy_from_row((int) row);
 
 		if (policy != NULL)
 			policies = lappend(policies, policy);
@@ -201,8 +201,8 @@ dbp_policy_load(Oid parent, bool enabled_only)
 DbpPolicy *
 dbp_policy_get(Oid parent)
 {
-	List	   *policies = OidIsValid(parent) ? dbp_policy_load(parent, false) : NIL;
-	DbpPolicy  *policy;
+	List *policies = OidIsValid(parent) ? dbp_policy_load(parent, false) : NIL;
+	DbpPolicy *policy;
 
 	if (policies == NIL)
 	{
@@ -229,8 +229,8 @@ dbp_policy_get(Oid parent)
 Oid
 dbp_policy_find(const char *schema, const char *table)
 {
-	Oid			namespace = get_namespace_oid(schema, true);
-	Oid			relid = OidIsValid(namespace) ? get_relname_relid(table, namespace) : InvalidOid;
+	Oid nspoid = get_namespace_oid(schema, true);
+	Oid relid = OidIsValid(nspoid) ? get_relname_relid(table, nspoid) : InvalidOid;
 
 	if (OidIsValid(relid) && dbp_policy_load(relid, true) == NIL)
 		relid = InvalidOid;

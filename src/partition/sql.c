@@ -49,14 +49,15 @@ key_arg(FunctionCallInfo fcinfo, int n)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("partition key must not be null")));
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("partition key must not be null")));
 	return text_arg(fcinfo, n);
 }
 
 static DbpPolicy *
 policy_arg(FunctionCallInfo fcinfo)
 {
-	DbpPolicy  *policy;
+	DbpPolicy *policy;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -96,18 +97,18 @@ partition_of_key(const DbpParts *parts, int64 key)
 Datum
 dbperf_create_partition(PG_FUNCTION_ARGS)
 {
-	DbpPolicy  *policy;
-	int64		key;
-	Oid			found = InvalidOid;
+	DbpPolicy *policy;
+	int64 key;
+	Oid found = InvalidOid;
 
 	SPI_connect();
 	policy = policy_arg(fcinfo);
 	key = dbp_key_parse_finite(policy, key_arg(fcinfo, 1));
 	for (int tries = 0; tries < MAX_PLANS; tries++)
 	{
-		DbpParts	parts;
-		DbpCost		cost;
-		ListCell   *cell;
+		DbpParts parts;
+		DbpCost cost;
+		ListCell *cell;
 
 		dbp_parts_read(policy->parent, policy->keytype, &parts);
 		found = partition_of_key(&parts, key);
@@ -115,7 +116,7 @@ dbperf_create_partition(PG_FUNCTION_ARGS)
 			break;
 		foreach(cell, dbp_missing_cells(policy, &parts, key, key))
 		{
-			DbpRange   *range = lfirst(cell);
+			DbpRange *range = lfirst(cell);
 
 			if (range->lower <= key && key < range->upper)
 				found = dbp_partition_create(policy, range, "manual", &cost);
@@ -141,9 +142,9 @@ dbperf_create_partition(PG_FUNCTION_ARGS)
 static void
 make_ranges(const DbpPolicy *policy, List *ranges, ReturnSetInfo *rows)
 {
-	int			total = list_length(ranges);
-	int			done = 0;
-	ListCell   *cell;
+	int total = list_length(ranges);
+	int done = 0;
+	ListCell *cell;
 
 	if (total > MAX_PARTITIONS_AT_ONCE)
 		ereport(ERROR,
@@ -154,9 +155,9 @@ make_ranges(const DbpPolicy *policy, List *ranges, ReturnSetInfo *rows)
 				 errhint("Use CALL dbperf.backfill(), which commits after each.")));
 	foreach(cell, ranges)
 	{
-		DbpCost		cost;
-		Datum		child;
-		bool		isnull = false;
+		DbpCost cost;
+		Datum child;
+		bool isnull = false;
 
 		CHECK_FOR_INTERRUPTS();
 		child = ObjectIdGetDatum(dbp_partition_create(policy, lfirst(cell), "manual", &cost));
@@ -170,9 +171,9 @@ make_ranges(const DbpPolicy *policy, List *ranges, ReturnSetInfo *rows)
 static List *
 ranges_between(FunctionCallInfo fcinfo, const DbpPolicy *policy)
 {
-	int64		from = dbp_key_parse_finite(policy, key_arg(fcinfo, 1));
-	int64		to = dbp_key_parse_finite(policy, key_arg(fcinfo, 2));
-	DbpParts	parts;
+	int64 from = dbp_key_parse_finite(policy, key_arg(fcinfo, 1));
+	int64 to = dbp_key_parse_finite(policy, key_arg(fcinfo, 2));
+	DbpParts parts;
 
 	if (from >= to)
 		ereport(ERROR,
@@ -188,7 +189,7 @@ ranges_between(FunctionCallInfo fcinfo, const DbpPolicy *policy)
 Datum
 dbperf_create_partitions(PG_FUNCTION_ARGS)
 {
-	DbpPolicy  *policy;
+	DbpPolicy *policy;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
@@ -205,9 +206,9 @@ dbperf_create_partitions(PG_FUNCTION_ARGS)
 Datum
 dbperf_fill_gaps(PG_FUNCTION_ARGS)
 {
-	DbpPolicy  *policy;
-	DbpParts	parts;
-	List	   *ranges = NIL;
+	DbpPolicy *policy;
+	DbpParts parts;
+	List *ranges = NIL;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
@@ -215,15 +216,15 @@ dbperf_fill_gaps(PG_FUNCTION_ARGS)
 	dbp_parts_read(policy->parent, policy->keytype, &parts);
 	for (int i = 1; i < parts.n; i++)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
 		if (parts.part[i - 1].upper >= parts.part[i].lower)
 			continue;
 		/* cells begin before the gap; what partitions cover of them is not missing */
-		foreach(cell, dbp_missing_cells(policy, &parts, parts.part[i - 1].upper,
-										parts.part[i].lower))
+		foreach(cell,
+				dbp_missing_cells(policy, &parts, parts.part[i - 1].upper, parts.part[i].lower))
 		{
-			DbpRange   *range = lfirst(cell);
+			DbpRange *range = lfirst(cell);
 
 			if (range->lower >= parts.part[i - 1].upper && range->upper <= parts.part[i].lower)
 				ranges = lappend(ranges, range);
@@ -293,7 +294,8 @@ dbperf_run_maintenance(PG_FUNCTION_ARGS)
 	if (result.more)
 		ereport(NOTICE,
 				(errmsg("more partitions are due than one transaction should make"),
-				 errhint("Run it again, or use CALL dbperf.maintain(), which commits after each.")));
+				 errhint(
+					 "Run it again, or use CALL dbperf.maintain(), which commits after each.")));
 	return (Datum) 0;
 }
 

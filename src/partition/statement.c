@@ -21,8 +21,8 @@
 static void
 prepare(DbpStatement *statement)
 {
-	SPIPlanPtr	plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types,
-										  CURSOR_OPT_GENERIC_PLAN);
+	SPIPlanPtr plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types,
+										 CURSOR_OPT_GENERIC_PLAN);
 
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
@@ -38,7 +38,7 @@ void
 dbp_statement_run(DbpStatement *statement, Datum *values, const char *nulls)
 {
 	DbpIdentity saved;
-	int			result;
+	int result;
 
 	dbp_become_extension(&saved);
 	if (statement->plan == NULL)

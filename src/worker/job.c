@@ -42,13 +42,13 @@
 #define DBP_MIN_DELAY_MS 1000
 
 /* The order, as it was when this process came */
-static DbpSlot	order;
+static DbpSlot order;
 static DbpSlot *my_slot = NULL;
 
 /* The answer so far */
 static DbpReport report;
 
-static instr_time			 slice_start;
+static instr_time slice_start;
 static volatile sig_atomic_t terminate_requested = false;
 
 /*
@@ -100,7 +100,7 @@ static bool
 worker_arrives(int index)
 {
 	uint32 generation;
-	bool   mine;
+	bool mine;
 
 	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
 	if (dbp_shmem == NULL || index < 0 || index >= dbp_shmem->nslots)
@@ -175,7 +175,7 @@ static int
 slice_left_ms(void)
 {
 	instr_time elapsed;
-	double	   left;
+	double left;
 
 	INSTR_TIME_SET_CURRENT(elapsed);
 	INSTR_TIME_SUBTRACT(elapsed, slice_start);
@@ -189,7 +189,7 @@ slice_left_ms(void)
 static int64
 pause_until(TimestampTz next_due)
 {
-	int64		longest = (int64) dbp_naptime * 1000;
+	int64 longest = (int64) dbp_naptime * 1000;
 	TimestampTz now = GetCurrentTimestamp();
 
 	/* when the clock is held still, no bound comes any nearer */
@@ -290,7 +290,7 @@ static void
 run_request(DbpMaintainRequest *request)
 {
 	DbpMaintainResult result;
-	Portal			  portal;
+	Portal portal;
 
 	memset(&result, 0, sizeof(result));
 	check_for_termination();
@@ -404,7 +404,7 @@ run_guarded(void (*part)(void), MemoryContext context)
 static void
 settle_run(void)
 {
-	Oid	  types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
+	Oid types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
 	Datum values[4];
 
 	if (!has_extension())

@@ -33,7 +33,7 @@
 #define DBP_ATTACH_MS DBP_MINUTE_MS /* a worker of an earlier launcher must have come */
 
 static TimestampTz slot_retry_at = 0;
-static bool		   no_slots_logged = false;
+static bool no_slots_logged = false;
 
 /* One for each slot; NULL: free, or started by an earlier launcher */
 static BackgroundWorkerHandle **handles = NULL;
@@ -47,10 +47,10 @@ reap_workers(TimestampTz now)
 	for (int i = 0; i < dbp_shmem->nslots; i++)
 	{
 		DbpSlot *shared = &dbp_shmem->slots[i];
-		DbpSlot	 slot;
-		bool	 known = handles[i] != NULL;
-		bool	 stopped = false;
-		bool	 gone;
+		DbpSlot slot;
+		bool known = handles[i] != NULL;
+		bool stopped = false;
+		bool gone;
 
 		/* first the process, then what it said: not the other way round */
 		if (known)
@@ -177,11 +177,11 @@ static bool
 start_worker(DbEntry *entry, TimestampTz now)
 {
 	BackgroundWorker worker;
-	MemoryContext	 oldcontext;
-	bool			 full_run = dbp_plan_is_full_run(entry, now);
-	bool			 registered;
-	uint32			 generation;
-	int				 index = reserve_slot(entry, full_run, now, &generation);
+	MemoryContext oldcontext;
+	bool full_run = dbp_plan_is_full_run(entry, now);
+	bool registered;
+	uint32 generation;
+	int index = reserve_slot(entry, full_run, now, &generation);
 
 	if (index < 0)
 		return true;
@@ -220,7 +220,7 @@ start_worker(DbEntry *entry, TimestampTz now)
 static long
 start_due_workers(TimestampTz now)
 {
-	DbEntry	   *entry;
+	DbEntry *entry;
 	TimestampTz at;
 
 	while ((entry = dbp_plan_first(now, &at)) != NULL)
@@ -247,7 +247,7 @@ static long
 run_cycle(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	long		wait_ms = dbp_scan_interval_ms();
+	long wait_ms = dbp_scan_interval_ms();
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	dbp_shmem->last_alive = now;
@@ -289,7 +289,7 @@ note_launcher_error(const char *message)
 static long
 run_cycle_guarded(MemoryContext cycle_context)
 {
-	static int	  failures = 0;
+	static int failures = 0;
 	volatile long wait_ms = DBP_SECOND_MS;
 
 	MemoryContextReset(cycle_context);

@@ -40,9 +40,9 @@ static bool
 parse_key(const char *detail, char *key, size_t keylen)
 {
 	static const char separator[] = ") = (";
-	const char		 *start = NULL;
-	const char		 *end;
-	size_t			  len;
+	const char *start = NULL;
+	const char *end;
+	size_t len;
 
 	if (detail == NULL)
 		return false;

@@ -32,8 +32,8 @@
 #define DBP_FRUITLESS_MAX_MS (10 * DBP_SECOND_MS)
 #define DBP_QUIET_LOCK_FAILURES 3 /* DROP EXTENSION may hold our tables for a moment */
 
-static HTAB		  *databases = NULL;
-static bool		   rescan = true;
+static HTAB *databases = NULL;
+static bool rescan = true;
 static TimestampTz last_scan = 0;
 
 void
@@ -80,11 +80,11 @@ dbp_scan_interval_ms(void)
 static void
 scan_databases(TimestampTz now)
 {
-	Relation		rel;
-	TableScanDesc	scan;
-	HeapTuple		tuple;
+	Relation rel;
+	TableScanDesc scan;
+	HeapTuple tuple;
 	HASH_SEQ_STATUS status;
-	DbEntry		   *entry;
+	DbEntry *entry;
 
 	hash_seq_init(&status, databases);
 	while ((entry = (DbEntry *) hash_seq_search(&status)) != NULL)
@@ -98,7 +98,7 @@ scan_databases(TimestampTz now)
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-		bool			 known;
+		bool known;
 
 		if (!form->datallowconn || form->datconnlimit == DATCONNLIMIT_INVALID_DB)
 			continue;
@@ -166,13 +166,13 @@ find_database(Oid dboid, TimestampTz now)
 static void
 collect_requests(TimestampTz now)
 {
-	bool			wake_all;
-	int				nwakes;
-	int				nmissing;
-	Oid				wakes[DBP_MAX_WAKES];
-	Oid				missing[DBP_MAX_MISSING];
+	bool wake_all;
+	int nwakes;
+	int nmissing;
+	Oid wakes[DBP_MAX_WAKES];
+	Oid missing[DBP_MAX_MISSING];
 	HASH_SEQ_STATUS status;
-	DbEntry		   *entry;
+	DbEntry *entry;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	wake_all = dbp_shmem->wake_all;
@@ -306,9 +306,9 @@ note_success(DbEntry *entry)
 void
 dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 {
-	DbEntry			*entry = (DbEntry *) hash_search(databases, &slot->dboid, HASH_FIND, NULL);
+	DbEntry *entry = (DbEntry *) hash_search(databases, &slot->dboid, HASH_FIND, NULL);
 	const DbpReport *info = &slot->result;
-	int64			 delay_ms;
+	int64 delay_ms;
 
 	/* dropped, or taken off the list, while the worker was at work */
 	if (entry == NULL)
@@ -361,8 +361,7 @@ dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 		? now
 		: dbp_after_ms(now, dbp_backoff_ms(entry->fruitless, DBP_SECOND_MS, DBP_FRUITLESS_MAX_MS));
 	entry->last_end = now;
-	entry->gap_ms =
-		now < dbp_after_ms(slot->ordered, DBP_SHORT_MS) ? DBP_SHORT_GAP_MS : DBP_GAP_MS;
+	entry->gap_ms = now < dbp_after_ms(slot->ordered, DBP_SHORT_MS) ? DBP_SHORT_GAP_MS : DBP_GAP_MS;
 }
 
 /* Lists the databases that have a worker. False when no slot is left for another. */
@@ -388,10 +387,10 @@ DbEntry *
 dbp_plan_first(TimestampTz now, TimestampTz *at)
 {
 	HASH_SEQ_STATUS status;
-	DbEntry		   *entry;
-	DbEntry		   *first = NULL;
-	Oid				busy[DBP_MAX_WORKERS];
-	int				nbusy;
+	DbEntry *entry;
+	DbEntry *first = NULL;
+	Oid busy[DBP_MAX_WORKERS];
+	int nbusy;
 
 	*at = DT_NOEND;
 	if (!list_busy_databases(busy, &nbusy))
@@ -401,7 +400,7 @@ dbp_plan_first(TimestampTz now, TimestampTz *at)
 	while ((entry = (DbEntry *) hash_seq_search(&status)) != NULL)
 	{
 		TimestampTz entry_at = start_at(entry, now);
-		bool		is_busy = false;
+		bool is_busy = false;
 
 		for (int i = 0; i < nbusy; i++)
 			is_busy = is_busy || busy[i] == entry->dboid;
@@ -420,8 +419,8 @@ void
 dbp_plan_publish(TimestampTz now)
 {
 	HASH_SEQ_STATUS status;
-	DbEntry		   *entry;
-	int				nplans = 0;
+	DbEntry *entry;
+	int nplans = 0;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	hash_seq_init(&status, databases);

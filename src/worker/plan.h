@@ -16,20 +16,20 @@
 /* A database, as the launcher knows it */
 typedef struct DbEntry
 {
-	Oid			dboid; /* hash key */
-	NameData	name;
-	bool		present;	  /* the last scan of pg_database saw it */
-	bool		found;		  /* has the extension, as far as known */
-	bool		woken;		  /* wake(): run now, whatever the plan says */
-	bool		missing;	  /* an insert found no partition */
-	bool		error_logged; /* last_error is in the server log */
-	int			failures;	  /* failed runs in a row */
-	int			fruitless;	  /* requests in a row that made no partition */
+	Oid dboid; /* hash key */
+	NameData name;
+	bool present;	   /* the last scan of pg_database saw it */
+	bool found;		   /* has the extension, as far as known */
+	bool woken;		   /* wake(): run now, whatever the plan says */
+	bool missing;	   /* an insert found no partition */
+	bool error_logged; /* last_error is in the server log */
+	int failures;	   /* failed runs in a row */
+	int fruitless;	   /* requests in a row that made no partition */
 	TimestampTz due_at;
 	TimestampTz missing_at; /* not before, for missing */
 	TimestampTz last_end;	/* of a worker; 0: none was there yet */
-	int			gap_ms;		/* until the next one may come */
-	char		last_error[DBP_ERROR_LEN];
+	int gap_ms;				/* until the next one may come */
+	char last_error[DBP_ERROR_LEN];
 } DbEntry;
 
 extern void dbp_plan_init(void);

@@ -25,7 +25,7 @@
 PG_FUNCTION_INFO_V1(dbperf_wake);
 
 DbpShmem *dbp_shmem = NULL;
-bool	  dbp_is_worker_process = false;
+bool dbp_is_worker_process = false;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
@@ -157,7 +157,7 @@ bool
 dbp_shmem_add_missing(const DbpMissing *missing)
 {
 	bool wanted;
-	int	 same_table = 0;
+	int same_table = 0;
 	bool known = false;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
@@ -191,7 +191,7 @@ bool
 dbp_shmem_take_missing(Oid dboid, DbpMissing *missing)
 {
 	bool found = false;
-	int	 kept = 0;
+	int kept = 0;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < dbp_shmem->nmissing; i++)

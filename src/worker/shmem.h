@@ -30,7 +30,7 @@
 /* An insert that found no partition, as the failing session saw it */
 typedef struct DbpMissing
 {
-	Oid	 dboid;
+	Oid dboid;
 	char schema[NAMEDATALEN];
 	char table[NAMEDATALEN];
 	bool has_key; /* false: the session may not read the key column */
@@ -60,34 +60,34 @@ typedef enum DbpJobOutcome
 typedef struct DbpReport
 {
 	DbpJobOutcome outcome;
-	bool		  more; /* the time slice ended before the work did */
-	int			  created;
-	int64		  delay_ms;	  /* until something will fall due */
-	int			  sqlerrcode; /* of the failure */
-	char		  error[DBP_ERROR_LEN];
+	bool more; /* the time slice ended before the work did */
+	int created;
+	int64 delay_ms; /* until something will fall due */
+	int sqlerrcode; /* of the failure */
+	char error[DBP_ERROR_LEN];
 } DbpReport;
 
 /* One worker process: the order that the launcher gave it, and its answer */
 typedef struct DbpSlot
 {
 	DbpSlotState state;
-	uint32		 generation; /* a worker that comes too late finds another one */
-	Oid			 dboid;
-	bool		 full_run; /* ordered: look at every policy */
-	bool		 woken;	   /* ordered by wake(), not by the clock */
-	pid_t		 pid;	   /* 0 until the worker has come */
-	TimestampTz	 ordered;  /* when the launcher asked for it */
-	TimestampTz	 since;	   /* start of the present state */
-	DbpReport	 result;
+	uint32 generation; /* a worker that comes too late finds another one */
+	Oid dboid;
+	bool full_run;		 /* ordered: look at every policy */
+	bool woken;			 /* ordered by wake(), not by the clock */
+	pid_t pid;			 /* 0 until the worker has come */
+	TimestampTz ordered; /* when the launcher asked for it */
+	TimestampTz since;	 /* start of the present state */
+	DbpReport result;
 } DbpSlot;
 
 /* The launcher's plan for a database, for worker_status */
 typedef struct DbpPlan
 {
-	Oid			dboid;
+	Oid dboid;
 	TimestampTz next_run;
-	int			failures; /* in a row */
-	char		last_error[DBP_ERROR_LEN];
+	int failures; /* in a row */
+	char last_error[DBP_ERROR_LEN];
 } DbpPlan;
 
 typedef struct DbpShmem
@@ -95,25 +95,25 @@ typedef struct DbpShmem
 	LWLock *lock;
 
 	/* launcher; its pid is 0 while there is none */
-	pid_t		launcher_pid;
-	Latch	   *launcher_latch;
+	pid_t launcher_pid;
+	Latch *launcher_latch;
 	TimestampTz launcher_started_at;
 	TimestampTz launcher_left_at;
 	TimestampTz last_alive;
 	TimestampTz no_slots_since; /* 0: the server had a free worker slot */
-	char		launcher_error[DBP_ERROR_LEN];
+	char launcher_error[DBP_ERROR_LEN];
 
 	/* requests of the sessions */
-	bool	   wake_all;
-	int		   nwakes;
-	Oid		   wakes[DBP_MAX_WAKES];
-	int		   nmissing;
+	bool wake_all;
+	int nwakes;
+	Oid wakes[DBP_MAX_WAKES];
+	int nmissing;
 	DbpMissing missing[DBP_MAX_MISSING];
 
-	int		nplans;
+	int nplans;
 	DbpPlan plans[DBP_MAX_DATABASES];
 
-	int		nslots;
+	int nslots;
 	DbpSlot slots[FLEXIBLE_ARRAY_MEMBER];
 } DbpShmem;
 
@@ -134,9 +134,9 @@ extern bool dbp_shmem_take_missing(Oid dboid, DbpMissing *missing);
 extern void dbp_missing_init(void);
 
 /* Settings of the launcher's timing, in ms */
-#define DBP_SLICE_MS 2000 /* a worker's time; DROP DATABASE waits 5 s for sessions */
-#define DBP_GAP_MS 300	  /* that DROP DATABASE, looking each 100 ms, will find */
-#define DBP_SHORT_MS 100  /* a worker that was gone this soon was in nobody's way, */
+#define DBP_SLICE_MS 2000	/* a worker's time; DROP DATABASE waits 5 s for sessions */
+#define DBP_GAP_MS 300		/* that DROP DATABASE, looking each 100 ms, will find */
+#define DBP_SHORT_MS 100	/* a worker that was gone this soon was in nobody's way, */
 #define DBP_SHORT_GAP_MS 20 /* so that the next one, which clients may wait for, can come */
 
 extern PGDLLEXPORT void dbp_launcher_main(Datum arg);

@@ -54,17 +54,17 @@ enum
 /* What shared memory says of the server and of this database */
 typedef struct DbpSnapshot
 {
-	pid_t		launcher_pid;
+	pid_t launcher_pid;
 	TimestampTz launcher_started_at;
 	TimestampTz launcher_left_at;
 	TimestampTz last_alive;
 	TimestampTz no_slots_since;
-	bool		active;
-	pid_t		active_pid;
+	bool active;
+	pid_t active_pid;
 	TimestampTz active_since;
-	int			pending;
-	DbpPlan		plan; /* dboid InvalidOid: none */
-	char		launcher_error[DBP_ERROR_LEN];
+	int pending;
+	DbpPlan plan; /* dboid InvalidOid: none */
+	char launcher_error[DBP_ERROR_LEN];
 } DbpSnapshot;
 
 static void
@@ -108,7 +108,7 @@ static bool
 is_template(void)
 {
 	HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
-	bool	  result = false;
+	bool result = false;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -221,13 +221,13 @@ clean_text(const char *text)
 Datum
 dbperf_worker_state(PG_FUNCTION_ARGS)
 {
-	TupleDesc	tupdesc;
-	Datum		values[NUM_COLS] = {0};
-	bool		nulls[NUM_COLS] = {0};
+	TupleDesc tupdesc;
+	Datum values[NUM_COLS] = {0};
+	bool nulls[NUM_COLS] = {0};
 	DbpSnapshot snap;
 	const char *reason;
 	const char *error;
-	Interval   *naptime;
+	Interval *naptime;
 
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
