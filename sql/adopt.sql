@@ -103,3 +103,12 @@ SELECT fails($$SELECT dbperf.manage('endless')$$);
 SELECT dbperf.manage('endless', '1 day');
 SELECT * FROM partitions('endless');
 SELECT status, reasons, runway, covered_until FROM dbperf.partition_health WHERE parent = 'endless'::regclass;
+-- numbers: partitions that are partitioned themselves are looked into
+CREATE TABLE tree (id bigint NOT NULL, kind int) PARTITION BY RANGE (id);
+CREATE TABLE tree_0 PARTITION OF tree FOR VALUES FROM (0) TO (1000) PARTITION BY LIST (kind);
+CREATE TABLE tree_1 PARTITION OF tree FOR VALUES FROM (1000) TO (2000) PARTITION BY LIST (kind);
+CREATE TABLE tree_1_rest PARTITION OF tree_1 DEFAULT;
+INSERT INTO tree VALUES (1500, 1);
+SELECT dbperf.manage('tree', 1000, 1);
+SELECT * FROM partitions('tree');
+SELECT status, reasons, future_ready FROM dbperf.partition_health WHERE parent = 'tree'::regclass;

@@ -107,3 +107,11 @@ SELECT dbperf.alter_policy('a', premake => 4);
 COMMIT;
 SELECT ok, reason, events = (SELECT max(seq) FROM dbperf.partition_events) AS complete FROM dbperf.verify_audit();
 SELECT detail -> 'premake' AS premake FROM dbperf.partition_events WHERE action = 'alter_policy' ORDER BY seq;
+-- a session that loads data with its triggers off makes partitions that are on record all the same
+CREATE TABLE loaded (k date NOT NULL) PARTITION BY RANGE (k);
+SET session_replication_role = replica;
+SELECT dbperf.manage('loaded', '1 month', 0);
+SELECT dbperf.create_partition('loaded', '2020-02-29');
+RESET session_replication_role;
+SELECT ok, reason, events = (SELECT max(seq) FROM dbperf.partition_events) AS complete FROM dbperf.verify_audit();
+SELECT anchor, sanity_window FROM dbperf.policy WHERE parent = 'loaded'::regclass;

@@ -86,3 +86,8 @@ SELECT fails($$SELECT dbperf.create_partition('date_month', '-infinity')$$);
 SELECT fails($$SELECT dbperf.create_partition('tz_month', NULL::text)$$);
 SELECT fails($$SELECT dbperf.create_partition(NULL, '2026-01-01')$$);
 SELECT fails($$SELECT dbperf.create_partition('tz_month', 5)$$);
+-- a date or a time without zone is a key as it stands, wherever the session is
+SET TimeZone = 'Asia/Tokyo';
+SELECT dbperf.create_partition('date_month', date '2031-03-01'), dbperf.create_partition('ts_month', timestamp '2031-03-01'),
+       dbperf.create_partition('date_month', timestamptz '2031-05-01 00:00+00');
+RESET TimeZone;

@@ -147,6 +147,7 @@ dbp_default_guard(Oid defpart, const DbpPolicy *policy, const DbpRange *range, D
 {
 	char *name = qualified_name(defpart);
 
+	dbp_lock_relation(policy, defpart, AccessShareLock, cost);
 	execute_as_owner(policy,
 					 psprintf("SELECT FROM %s WHERE %s LIMIT 1", name,
 							  range_condition(policy, range, true)));
@@ -207,9 +208,10 @@ is_planned(List *ranges, const char *guard)
 
 /*
  * Drop guards that a run left behind which was cut short, unless they are for
- * one of the ranges that are about to be made.
+ * one of the ranges that are about to be made.  True when there were any: the
+ * default partition is locked then.
  */
-void
+bool
 dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges)
 {
 	Relation rel = table_open(ConstraintRelationId, AccessShareLock);
@@ -237,4 +239,5 @@ dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges)
 
 		drop_guard(defpart, policy, quote_identifier(lfirst(cell)), &cost);
 	}
+	return stale != NIL;
 }

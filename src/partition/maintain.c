@@ -110,6 +110,29 @@ end_transaction(const DbpRun *run)
 }
 
 /*
+ * Commit what a step did.  Returns NULL, or a copy of the error that kept it
+ * from that; in either case a new transaction has begun.
+ */
+static ErrorData *
+commit_step(const DbpRun *run)
+{
+	ErrorData *volatile error = NULL;
+
+	PG_TRY();
+	{
+		end_transaction(run);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(run->context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return error;
+}
+
+/*
  * What the guarded functions work on.
  */
 typedef struct DbpWork
@@ -118,6 +141,7 @@ typedef struct DbpWork
 	DbpPolicy *policy;
 	List *missing;	 /* of DbpRange, to be made */
 	Oid defpart;	 /* default partition that must be guarded, or InvalidOid */
+	bool swept;		 /* a guard was dropped: the default partition is locked */
 	DbpRange *range; /* the one in work */
 	DbpCost cost;
 	Oid created;
@@ -175,6 +199,8 @@ plan(void *arg)
 	const DbpMaintainRequest *request = work->run->request;
 	DbpParts parts;
 
+	/* here a cancel is recorded as one */
+	CHECK_FOR_INTERRUPTS();
 	if (work->policy->tz == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -188,7 +214,7 @@ plan(void *arg)
 	else
 		work->missing = dbp_parts_read_ahead(work->policy, &parts);
 	if (OidIsValid(parts.defpart))
-		dbp_default_sweep(parts.defpart, work->policy, work->missing);
+		work->swept = dbp_default_sweep(parts.defpart, work->policy, work->missing);
 	if (request->commit_each && dbp_default_is_large(parts.defpart))
 		work->defpart = parts.defpart;
 }
@@ -440,12 +466,17 @@ make_missing(DbpWork *work)
 		}
 		if (!OidIsValid(work->created))
 			return PLAN_IS_STALE;
+		error = commit_step(run);
+		if (error != NULL)
+		{
+			handle_error(work, error);
+			return HAVE_TO_STOP;
+		}
 		if (++run->result->created % PROGRESS_EVERY == 0 && !run->request->background)
 			ereport(NOTICE, (errmsg("%d partitions made", run->result->created)));
 		report_row(run, work->policy,
 				   quote_qualified_identifier(work->policy->schema, get_rel_name(work->created)),
 				   "done", describe_range(work->policy, work->range));
-		end_transaction(run);
 	}
 	return MADE_ALL;
 }
@@ -509,6 +540,8 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 			handle_error(&work, error);
 			return;
 		}
+		if (work.swept)
+			end_transaction(run);
 		outcome = make_missing(&work);
 	}
 	run->checked[run->nchecked++] = ObjectIdGetDatum(policy->parent);
@@ -622,7 +655,6 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 	run.checked = palloc(sizeof(Datum) * Max(1, list_length(policies)));
 	foreach(cell, policies)
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (slice_is_over(&run))
 			break;
 		result->parents++;

@@ -159,7 +159,7 @@ extern void dbp_default_validate(Oid defpart, const DbpPolicy *policy, const Dbp
 								 DbpCost *cost);
 extern void dbp_default_unguard(Oid defpart, const DbpPolicy *policy, const DbpRange *range,
 								DbpCost *cost);
-extern void dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges);
+extern bool dbp_default_sweep(Oid defpart, const DbpPolicy *policy, List *ranges);
 
 /* create.c */
 extern Oid dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char *source,

@@ -32,23 +32,30 @@ BEGIN
     IF TG_RELID <> 'dbperf.partition_events'::regclass THEN
         RAISE EXCEPTION 'trigger function of dbperf.partition_events' USING ERRCODE = 'triggered_action_exception';
     END IF;
+    -- the first of a transaction's events takes the others along
+    IF (SELECT p.seq FROM dbperf.partition_events p WHERE p.event_id = NEW.event_id) IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
     SELECT * INTO head FROM dbperf.audit_head FOR UPDATE;
     IF NOT FOUND THEN
         INSERT INTO dbperf.audit_head (seq) VALUES (0) ON CONFLICT DO NOTHING;
         SELECT * INTO STRICT head FROM dbperf.audit_head FOR UPDATE;
     END IF;
-    SELECT * INTO STRICT e FROM dbperf.partition_events WHERE event_id = NEW.event_id;
-    e.seq := head.seq + 1;
-    e.prev_hash := head.hash;
-    e.hash := dbperf.event_hash(e.prev_hash, e);
-    UPDATE dbperf.partition_events
-        SET seq = e.seq, prev_hash = e.prev_hash, hash = e.hash
-        WHERE event_id = e.event_id;
-    UPDATE dbperf.audit_head SET seq = e.seq, hash = e.hash;
+    FOR e IN SELECT * FROM dbperf.partition_events p WHERE p.seq IS NULL ORDER BY p.event_id LOOP
+        e.seq := head.seq + 1;
+        e.prev_hash := head.hash;
+        e.hash := dbperf.event_hash(e.prev_hash, e);
+        UPDATE dbperf.partition_events
+            SET seq = e.seq, prev_hash = e.prev_hash, hash = e.hash
+            WHERE event_id = e.event_id;
+        head.seq := e.seq;
+        head.hash := e.hash;
+    END LOOP;
+    UPDATE dbperf.audit_head SET seq = head.seq, hash = head.hash;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION dbperf.chain_event() IS 'Trigger: puts a new event at the end of the chain';
+COMMENT ON FUNCTION dbperf.chain_event() IS 'Trigger: puts the new events of a transaction at the end of the chain';
 
 CREATE CONSTRAINT TRIGGER chain_event AFTER INSERT ON dbperf.partition_events
     DEFERRABLE INITIALLY DEFERRED

@@ -147,8 +147,12 @@ for my $way ('kill9', 'immediate')
 	my $name = "$way before commit";
 
 	prepare($db);
-	my $holder = hold($node, $db, 'SELECT FROM dbperf.audit_head FOR UPDATE');
+	# it looks whether the chain is free before it begins, so that is locked only later
+	close_step($node, $db, 'ddl_command_end ALTER TABLE', 1);
 	my $call = start_sql($node, $db, 'CALL dbperf.maintain()', app => 'call');
+	wait_at_step($node, $db, 'call');
+	my $holder = hold($node, $db, 'SELECT FROM dbperf.audit_head FOR UPDATE');
+	open_steps($node, $db);
 	my $waiting = "FROM pg_stat_activity WHERE application_name = 'call' AND wait_event_type = 'Lock'";
 	ok($node->poll_query_until($db, "SELECT EXISTS (SELECT $waiting)"), "$name: it has come to commit");
 	my $pid = $node->safe_psql($db, "SELECT pid $waiting");
