@@ -52,3 +52,13 @@ SELECT partition FROM partitions('sub');
 SELECT conrelid::regclass, conname FROM pg_constraint WHERE conrelid::regclass::text LIKE 'sub%' AND contype = 'c';
 -- rows go where they belong
 INSERT INTO sub VALUES ('2027-01-21', 'x'), ('1999-01-01', 'z') RETURNING tableoid::regclass, k;
+
+-- a row in a small default partition stands against its own range only
+SELECT make('stray');
+CREATE TABLE stray_default PARTITION OF stray DEFAULT;
+INSERT INTO stray VALUES ('2027-01-22 10:00');
+SET client_min_messages = error;
+SELECT dbperf.manage('stray', '1 day', 3);
+RESET client_min_messages;
+SELECT * FROM partitions('stray');
+SELECT status, reasons FROM dbperf.partition_health WHERE parent = 'stray'::regclass;

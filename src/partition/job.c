@@ -18,10 +18,12 @@
 #include "partition/statement.h"
 
 static DbpStatement mark_crashed = {
-	.sql = "UPDATE dbperf.job_runs j SET status = 'crashed', finished_at = clock_timestamp(),"
+	.sql = "UPDATE dbperf.job_runs SET status = 'crashed', finished_at = clock_timestamp(),"
 		   " error = 'the process ended before the run did'"
-		   " WHERE status = 'running' AND (j.pid = pg_backend_pid() OR NOT EXISTS (SELECT FROM"
-		   " pg_stat_get_activity(j.pid) a WHERE a.backend_start = j.backend_start))",
+		   " WHERE run_id IN (SELECT run_id FROM dbperf.job_runs r WHERE status = 'running'"
+		   "  AND (r.pid = pg_backend_pid() OR NOT EXISTS (SELECT FROM"
+		   "   pg_stat_get_activity(r.pid) a WHERE a.backend_start = r.backend_start))"
+		   "  FOR UPDATE SKIP LOCKED)",
 	.expected = SPI_OK_UPDATE,
 };
 

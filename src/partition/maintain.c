@@ -445,6 +445,7 @@ make_missing(DbpWork *work)
 {
 	DbpRun *run = work->run;
 	ListCell *cell;
+	bool all = true;
 
 	foreach(cell, work->missing)
 	{
@@ -461,8 +462,15 @@ make_missing(DbpWork *work)
 		add_cost(run, &work->cost);
 		if (error != NULL)
 		{
-			handle_error(work, error);
-			return HAVE_TO_STOP;
+			/* rows in the default partition stand against one range, not against the next */
+			bool next_may_do = error->sqlerrcode == ERRCODE_CHECK_VIOLATION;
+
+			if (all || !next_may_do)
+				handle_error(work, error);
+			if (!next_may_do)
+				return HAVE_TO_STOP;
+			all = false;
+			continue;
 		}
 		if (!OidIsValid(work->created))
 			return PLAN_IS_STALE;
@@ -478,7 +486,7 @@ make_missing(DbpWork *work)
 				   quote_qualified_identifier(work->policy->schema, get_rel_name(work->created)),
 				   "done", describe_range(work->policy, work->range));
 	}
-	return MADE_ALL;
+	return all ? MADE_ALL : HAVE_TO_STOP;
 }
 
 /*

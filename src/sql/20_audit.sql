@@ -32,7 +32,8 @@ BEGIN
     IF TG_RELID <> 'dbperf.partition_events'::regclass THEN
         RAISE EXCEPTION 'trigger function of dbperf.partition_events' USING ERRCODE = 'triggered_action_exception';
     END IF;
-    -- the first of a transaction's events takes the others along
+    -- the first of a transaction's events takes the others along; none from before, which somebody
+    -- must have put there with this trigger disabled
     IF (SELECT p.seq FROM dbperf.partition_events p WHERE p.event_id = NEW.event_id) IS NOT NULL THEN
         RETURN NULL;
     END IF;
@@ -41,7 +42,11 @@ BEGIN
         INSERT INTO dbperf.audit_head (seq) VALUES (0) ON CONFLICT DO NOTHING;
         SELECT * INTO STRICT head FROM dbperf.audit_head FOR UPDATE;
     END IF;
-    FOR e IN SELECT * FROM dbperf.partition_events p WHERE p.seq IS NULL ORDER BY p.event_id LOOP
+    FOR e IN
+        SELECT * FROM dbperf.partition_events p
+        WHERE p.seq IS NULL AND (p.event_id = NEW.event_id OR p.at >= now())
+        ORDER BY p.event_id
+    LOOP
         e.seq := head.seq + 1;
         e.prev_hash := head.hash;
         e.hash := dbperf.event_hash(e.prev_hash, e);

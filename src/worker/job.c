@@ -142,6 +142,7 @@ pin_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"default_transaction_read_only", "off"},
 		{"session_replication_role", "origin"},
+		{"synchronous_commit", "local"}, /* locks must not be held for a standby that is away */
 		{"role", "none"},
 		{"statement_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
