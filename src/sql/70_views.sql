@@ -51,11 +51,11 @@ WITH measured AS (
     SELECT m.*,
         array_remove(ARRAY[
             CASE WHEN NOT m.covered AND m.default_partition IS NULL THEN 'no partition for the current key: inserts fail' END,
-            CASE WHEN m.covered AND m.premake > 0 AND m.future_ready = 0 AND m.missing > 0 THEN 'no future partition is ready' END
+            CASE WHEN m.covered AND m.premake > 0 AND m.future_ready = 0 AND m.missing > 0 AND m.default_partition IS NULL THEN 'no future partition is ready' END
         ], NULL) AS critical,
         array_remove(ARRAY[
             CASE WHEN NOT m.covered AND m.default_partition IS NOT NULL THEN 'no partition for the current key: inserts go to the default partition' END,
-            CASE WHEN m.missing > 0 AND m.future_ready > 0 THEN format('%s partition(s) that should be ready are missing', m.missing) END,
+            CASE WHEN m.covered AND m.missing > 0 AND (m.future_ready > 0 OR m.default_partition IS NOT NULL) THEN format('%s partition(s) that should be ready are missing', m.missing) END,
             CASE WHEN m.gaps > 0 THEN format('%s gap(s) between partitions (see partition_gaps())', m.gaps) END,
             CASE WHEN m.detaching > 0 THEN format('%s partition(s) are being detached and take no rows (if that was interrupted: ALTER TABLE ... DETACH PARTITION ... FINALIZE)', m.detaching) END,
             CASE WHEN m.spanning > 0 THEN format('%s partition(s) overlap several periods', m.spanning) END,
