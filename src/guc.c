@@ -26,6 +26,7 @@ bool dbp_enabled = true;
 char *dbp_databases = NULL;
 int dbp_naptime = DBP_DAY_SECONDS;
 int dbp_max_workers = 2;
+int dbp_step_timeout = 10000;
 int dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
 
 /* The text of dbperf.now_override, and what it parsed to (DT_NOBEGIN: not set) */
@@ -180,6 +181,13 @@ dbp_guc_init(void)
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER
 																		 : PGC_SIGHUP,
 							0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.step_timeout",
+							"Longest time that the worker takes to make one partition.",
+							"Waiting for locks comes on top. Ends functions of table owners, in "
+							"CHECK constraints or indexes, that do not return.",
+							&dbp_step_timeout, 10000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("dbperf.job_runs_retention",
 							"Age at which rows of dbperf.job_runs are removed.",

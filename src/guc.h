@@ -16,6 +16,7 @@ extern bool dbp_enabled;		   /* dbperf.enabled */
 extern char *dbp_databases;		   /* dbperf.databases: identifiers, commas; '' = all */
 extern int dbp_naptime;			   /* dbperf.naptime, seconds */
 extern int dbp_max_workers;		   /* dbperf.max_workers */
+extern int dbp_step_timeout;	   /* dbperf.step_timeout, ms */
 extern int dbp_job_runs_retention; /* dbperf.job_runs_retention, minutes; 0 = for ever */
 
 extern void dbp_guc_init(void);

@@ -105,6 +105,15 @@ static DbpStatement note_state = {
 	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID},
 };
 
+static DbpStatement note_attempt = {
+	.sql = "UPDATE dbperf.policy_state SET attempts = CASE WHEN $2 THEN attempts + 1 ELSE 0 END"
+		   " WHERE parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
+		   " FOR UPDATE SKIP LOCKED)",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 2,
+	.types = {OIDOID, BOOLOID},
+};
+
 /*
  * Runs that say "running" but whose process is gone, or has come here to begin
  * another one, have crashed.
@@ -227,6 +236,19 @@ dbp_job_parents_checked(Datum *parents, int count)
 	dbp_statement_run(&note_checked, values, NULL);
 	if (SPI_processed < (uint64) count)
 		dbp_statement_run(&note_first_checked, values, NULL);
+}
+
+/*
+ * Note that an attempt to serve a parent begins, or has come to an end.
+ */
+void
+dbp_job_parent_attempt(Oid parent, bool begins)
+{
+	Datum values[2];
+
+	values[0] = ObjectIdGetDatum(parent);
+	values[1] = BoolGetDatum(begins);
+	dbp_statement_run(&note_attempt, values, NULL);
 }
 
 /*

@@ -12,8 +12,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -23,7 +25,6 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "catalog/pg_class.h"
 #include "compat.h"
 #include "guc.h"
 #include "partition/job.h"
@@ -40,8 +41,8 @@
 /* How often to see whether a restore has come to its end */
 #define RESTORE_CHECK_SECONDS 5
 
-/* Longer than this, beside the waiting for locks, no partition takes to make */
-#define STEP_LIMIT_MS 10000
+/* What ends the worker, or the server, so often is not tried again at once */
+#define MAX_ATTEMPTS 3
 
 /* In one transaction no more, for the sake of the lock table */
 #define MAX_STEPS_AT_ONCE 500
@@ -355,6 +356,8 @@ handle_error(DbpWork *work, ErrorData *error)
 	if (ends_run(error) || run->request->from_at != NULL)
 	{
 		run->error = pstrdup(error->message);
+		if (run->request->background)
+			dbp_job_parent_attempt(work->policy->parent, false);
 		if (run->request->commit_each)
 			finish(run, ends_run(error) ? "canceled" : "failed");
 		ReThrowError(error);
@@ -407,6 +410,15 @@ prepare_default(DbpWork *work)
 	return error;
 }
 
+/* A function of the owner can catch a cancel; nobody catches this */
+static void
+give_up(void)
+{
+	ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
 /*
  * Make the partition in work; in the worker in limited time: a function of the
  * owner that never returns must not keep the others from being served.
@@ -414,15 +426,21 @@ prepare_default(DbpWork *work)
 static ErrorData *
 make_in_time(DbpWork *work)
 {
-	int limit_ms = STEP_LIMIT_MS + 5 * work->policy->lock_budget_ms;
+	static TimeoutId hard_limit = MAX_TIMEOUTS;
+	int limit_ms = dbp_step_timeout + 5 * work->policy->lock_budget_ms;
 	instr_time start;
 	ErrorData *error;
 
 	if (!work->run->request->background)
 		return guarded(make, work);
+	if (hard_limit == MAX_TIMEOUTS)
+		hard_limit = RegisterTimeout(USER_TIMEOUT, give_up);
 	INSTR_TIME_SET_CURRENT(start);
 	enable_timeout_after(STATEMENT_TIMEOUT, limit_ms);
+	/* as much again for whoever catches the cancel */
+	enable_timeout_after(hard_limit, 2 * limit_ms);
 	error = guarded(make, work);
+	disable_timeout(hard_limit, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	if (error != NULL && error->elevel == ERROR && ends_run(error) &&
 		dbp_ms_since(&start) >= limit_ms)
@@ -516,10 +534,38 @@ is_backing_off(const DbpRun *run, const DbpPolicy *policy)
 		policy->next_try_at > GetCurrentTimestamp();
 }
 
+/*
+ * In the worker, note that a parent is about to be served, so that what ends
+ * the process is known for it, and leaves the others a chance.  False when
+ * that has happened too often already.
+ */
+static bool
+begin_attempt(DbpWork *work)
+{
+	DbpRun *run = work->run;
+
+	if (!run->request->background || work->missing == NIL)
+		return true;
+	if (work->policy->attempts >= MAX_ATTEMPTS)
+	{
+		ErrorData error = {0};
+
+		error.sqlerrcode = ERRCODE_INTERNAL_ERROR;
+		error.message = "the worker ended each time while it made a partition";
+		dbp_job_parent_attempt(work->policy->parent, false);
+		handle_error(work, &error);
+		return false;
+	}
+	dbp_job_parent_attempt(work->policy->parent, true);
+	end_transaction(run);
+	return true;
+}
+
 static void
 maintain_parent(DbpRun *run, DbpPolicy *policy)
 {
 	DbpOutcome outcome = PLAN_IS_STALE;
+	bool attempted = false;
 
 	if (is_backing_off(run, policy))
 	{
@@ -550,8 +596,13 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 		}
 		if (work.swept)
 			end_transaction(run);
+		if (!attempted && !begin_attempt(&work))
+			return;
+		attempted = attempted || work.missing != NIL;
 		outcome = make_missing(&work);
 	}
+	if (attempted && run->request->background)
+		dbp_job_parent_attempt(policy->parent, false);
 	run->checked[run->nchecked++] = ObjectIdGetDatum(policy->parent);
 	if (outcome == MADE_ALL && run->request->from_at == NULL)
 	{

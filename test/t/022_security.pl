@@ -407,6 +407,31 @@ ask('DELETE FROM evil.switch');
 ask('CALL dbperf.maintain()');
 is(ask("SELECT count(*) FROM dbperf.partition_health WHERE missing > 0"), 0, 'all is well once they stop');
 
+# one that catches the cancel as well
+ask(q{ALTER SYSTEM SET dbperf.step_timeout = '100ms'; SELECT pg_reload_conf()});
+($status, undef, $err) = safely(sub { execute_as($node, 'app', 'mallory', q{
+	CREATE FUNCTION mallory.stubborn() RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
+	BEGIN
+		WHILE EXISTS (SELECT FROM evil.switch) LOOP
+			BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END;
+		END LOOP;
+		RETURN 1;
+	END $$;
+	CREATE TABLE mallory.stubborn (at timestamptz, CHECK (mallory.stubborn() = 1)) PARTITION BY RANGE (at);
+	CREATE INDEX ON mallory.stubborn ((mallory.stubborn() + extract(epoch FROM at AT TIME ZONE 'UTC')))}) });
+is($status, 0, 'stubborn: prepared') or diag $err;
+ask(q{CREATE TABLE public.better (at timestamptz) PARTITION BY RANGE (at);
+	INSERT INTO evil.switch VALUES ('all');
+	INSERT INTO dbperf.policy (parent, partition_interval, run_order, lock_budget)
+	VALUES ('mallory.stubborn', '1 day', 1, '100 ms'), ('public.better', '1 day', 100, '100 ms')});
+ok(safely(sub { $node->poll_query_until('app', "SELECT missing = 0 FROM dbperf.partition_health WHERE parent = 'public.better'::regclass") }),
+	'one that comes after a stubborn one is served');
+like(ask("SELECT last_error FROM dbperf.partition_health WHERE parent = 'mallory.stubborn'::regclass"),
+	qr/ended each time while it made a partition/, 'stubborn: its error is shown');
+ask('DELETE FROM evil.switch');
+ask('CALL dbperf.maintain()');
+is(ask("SELECT count(*) FROM dbperf.partition_health WHERE missing > 0"), 0, 'all is well once it stops');
+
 # an owner that may not create tables in the schema any more
 ask(q{CREATE SCHEMA closed; GRANT ALL ON SCHEMA closed TO bob});
 safely(sub { execute_as($node, 'app', 'bob', 'CREATE TABLE closed.t (at timestamptz) PARTITION BY RANGE (at)') });
