@@ -105,13 +105,24 @@ static DbpStatement note_state = {
 	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID},
 };
 
-static DbpStatement note_attempt = {
-	.sql = "UPDATE dbperf.policy_state SET attempts = CASE WHEN $2 THEN attempts + 1 ELSE 0 END"
-		   " WHERE parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
-		   " FOR UPDATE SKIP LOCKED)",
-	.expected = SPI_OK_UPDATE,
+static DbpStatement begin_attempt = {
+	.sql = "UPDATE dbperf.policy_state s SET attempt_run = $2, attempts = 1 +"
+		   " CASE WHEN EXISTS (SELECT FROM dbperf.job_runs r"
+		   "  WHERE r.run_id = s.attempt_run AND r.status = 'crashed') THEN s.attempts ELSE 0 END"
+		   " WHERE s.parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
+		   "  FOR UPDATE SKIP LOCKED) RETURNING s.attempts",
+	.expected = SPI_OK_UPDATE_RETURNING,
 	.nargs = 2,
-	.types = {OIDOID, BOOLOID},
+	.types = {OIDOID, INT8OID},
+};
+
+static DbpStatement end_attempt = {
+	.sql = "UPDATE dbperf.policy_state SET attempt_run = NULL, attempts = 0"
+		   " WHERE parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
+		   "  FOR UPDATE SKIP LOCKED)",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.types = {OIDOID},
 };
 
 /*
@@ -239,16 +250,35 @@ dbp_job_parents_checked(Datum *parents, int count)
 }
 
 /*
- * Note that an attempt to serve a parent begins, or has come to an end.
+ * Note that a run begins to make partitions of a parent.  Returns how many
+ * runs in a row have, all but this one having crashed.
  */
-void
-dbp_job_parent_attempt(Oid parent, bool begins)
+int
+dbp_job_attempt_begin(const DbpJob *job, Oid parent)
 {
 	Datum values[2];
+	bool isnull;
+	int attempts = 1;
 
 	values[0] = ObjectIdGetDatum(parent);
-	values[1] = BoolGetDatum(begins);
-	dbp_statement_run(&note_attempt, values, NULL);
+	values[1] = Int64GetDatum(job->run_id);
+	dbp_statement_run(&begin_attempt, values, NULL);
+	if (SPI_processed > 0)
+		attempts =
+			DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return attempts;
+}
+
+/*
+ * Note that it has come to an end, one way or the other.
+ */
+void
+dbp_job_attempt_end(Oid parent)
+{
+	Datum value = ObjectIdGetDatum(parent);
+
+	dbp_statement_run(&end_attempt, &value, NULL);
 }
 
 /*

@@ -29,7 +29,8 @@ extern void dbp_job_begin(DbpJob *job);
 extern void dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result,
 						const DbpCost *cost, const char *error);
 extern void dbp_job_parents_checked(Datum *parents, int count);
-extern void dbp_job_parent_attempt(Oid parent, bool begins);
+extern int dbp_job_attempt_begin(const DbpJob *job, Oid parent);
+extern void dbp_job_attempt_end(Oid parent);
 extern void dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at);
 
 #endif /* DBP_JOB_H */

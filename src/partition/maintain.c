@@ -357,7 +357,7 @@ handle_error(DbpWork *work, ErrorData *error)
 	{
 		run->error = pstrdup(error->message);
 		if (run->request->background)
-			dbp_job_parent_attempt(work->policy->parent, false);
+			dbp_job_attempt_end(work->policy->parent);
 		if (run->request->commit_each)
 			finish(run, ends_run(error) ? "canceled" : "failed");
 		ReThrowError(error);
@@ -546,17 +546,16 @@ begin_attempt(DbpWork *work)
 
 	if (!run->request->background || work->missing == NIL)
 		return true;
-	if (work->policy->attempts >= MAX_ATTEMPTS)
+	if (dbp_job_attempt_begin(&run->job, work->policy->parent) > MAX_ATTEMPTS)
 	{
 		ErrorData error = {0};
 
 		error.sqlerrcode = ERRCODE_INTERNAL_ERROR;
 		error.message = "the worker ended each time while it made a partition";
-		dbp_job_parent_attempt(work->policy->parent, false);
+		dbp_job_attempt_end(work->policy->parent);
 		handle_error(work, &error);
 		return false;
 	}
-	dbp_job_parent_attempt(work->policy->parent, true);
 	end_transaction(run);
 	return true;
 }
@@ -602,7 +601,7 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 		outcome = make_missing(&work);
 	}
 	if (attempted && run->request->background)
-		dbp_job_parent_attempt(policy->parent, false);
+		dbp_job_attempt_end(policy->parent);
 	run->checked[run->nchecked++] = ObjectIdGetDatum(policy->parent);
 	if (outcome == MADE_ALL && run->request->from_at == NULL)
 	{

@@ -63,7 +63,6 @@ typedef struct DbpPolicy
 	Interval sanity_window;	 /* by_time */
 	int64 sanity_step;		 /* !by_time */
 	int failures;			 /* in a row, from policy_state */
-	int attempts;			 /* that came to no end, from policy_state */
 	TimestampTz next_try_at; /* 0: at once */
 	char *last_error;		 /* NULL: none */
 } DbpPolicy;

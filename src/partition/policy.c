@@ -31,8 +31,7 @@
 static DbpStatement select_policies = {
 	.sql = "SELECT p.parent, p.partition_interval, p.partition_step, p.epoch_unit, p.anchor,"
 		   " p.anchor_key, p.time_zone, p.premake, p.naming_pattern, p.tablespace, p.lock_budget,"
-		   " p.sanity_window, p.sanity_step, p.run_order, s.failures, s.next_try_at, s.last_error,"
-		   " s.attempts"
+		   " p.sanity_window, p.sanity_step, p.run_order, s.failures, s.next_try_at, s.last_error"
 		   " FROM dbperf.policy p LEFT JOIN dbperf.policy_state s ON s.parent = p.parent"
 		   " WHERE (p.parent = $1 OR $1 = 0) AND (p.enabled OR NOT $2)",
 	.expected = SPI_OK_SELECT,
@@ -151,8 +150,6 @@ policy_from_row(int row)
 	value = column(row, 16, &isnull);
 	policy->next_try_at = isnull ? 0 : DatumGetTimestampTz(value);
 	policy->last_error = text_column(row, 17);
-	value = column(row, 18, &isnull);
-	policy->attempts = isnull ? 0 : DatumGetInt32(value);
 	policy->tz = pg_tzset(policy->time_zone);
 	return policy;
 }

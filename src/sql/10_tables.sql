@@ -46,12 +46,14 @@ CREATE TABLE dbperf.policy_state (
     last_error_at  timestamptz,
     failures       integer NOT NULL DEFAULT 0,
     next_try_at    timestamptz,
+    attempt_run    bigint,
     attempts       integer NOT NULL DEFAULT 0,
     restored_by    integer,
     restorer_start timestamptz
 );
 COMMENT ON TABLE dbperf.policy_state IS 'When each managed table was last looked at, and what went wrong';
-COMMENT ON COLUMN dbperf.policy_state.attempts IS 'attempts of the worker that did not come to an end, one way or the other';
+COMMENT ON COLUMN dbperf.policy_state.attempt_run IS 'run of the worker that makes partitions of this table, or crashed at it; NULL: none';
+COMMENT ON COLUMN dbperf.policy_state.attempts IS 'how many such runs there were in a row';
 COMMENT ON COLUMN dbperf.policy_state.restored_by IS 'process that brought the policy from a dump; NULL: it was made here';
 COMMENT ON COLUMN dbperf.policy_state.restorer_start IS 'start of that process';
 

@@ -38,6 +38,7 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy_state')$$, $$VA
     ('last_error_at', 'timestamp with time zone', '', false),
     ('failures', 'integer', '0', true),
     ('next_try_at', 'timestamp with time zone', '', false),
+    ('attempt_run', 'bigint', '', false),
     ('attempts', 'integer', '0', true),
     ('restored_by', 'integer', '', false),
     ('restorer_start', 'timestamp with time zone', '', false)
