@@ -5,7 +5,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DbpperfTest;
+use DbperfTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;

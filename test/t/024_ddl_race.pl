@@ -7,8 +7,8 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
-use DbpperfTest;
-use DbpperfSessions;
+use DbperfTest;
+use DbperfSessions;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;

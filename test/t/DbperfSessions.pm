@@ -1,7 +1,7 @@
 # Sessions beside the one that a test talks to: statements that run in the background, transactions
 # that hold locks, and gates at chosen moments of making a partition.
 
-package DbpperfSessions;
+package DbperfSessions;
 
 use strict;
 use warnings;
@@ -123,12 +123,12 @@ sub open_steps
 sub wait_at_step
 {
 	my ($node, $db, $app) = @_;
-	my $waiting = "FROM pg_stat_activity WHERE application_name = '$app'"
-	  . " AND datname = '$db' AND wait_event = 'PgSleep'";
+	my $there = "FROM pg_stat_activity WHERE application_name = '$app' AND datname = '$db'";
 
-	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT $waiting)")
+	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT $there AND wait_event = 'PgSleep')")
 	  or die "$app did not come to the gate in $db";
-	return $node->safe_psql('postgres', "SELECT pid $waiting");
+	# between two sleeps it waits for nothing
+	return $node->safe_psql('postgres', "SELECT pid $there");
 }
 
 sub audit_is_ok

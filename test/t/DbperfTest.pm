@@ -3,7 +3,7 @@
 # Waiting is always polling with a limit (PG_TEST_TIMEOUT_DEFAULT): nothing here or in the tests
 # sleeps for a time that would have to be long enough.
 
-package DbpperfTest;
+package DbperfTest;
 
 use strict;
 use warnings;
@@ -179,12 +179,12 @@ sub open_gate
 sub wait_for_worker_at_gate
 {
 	my ($node, $db) = @_;
-	my $waiting = "FROM pg_stat_activity WHERE backend_type = 'dbperf worker'"
-	  . " AND datname = '$db' AND wait_event = 'PgSleep'";
+	my $there = "FROM pg_stat_activity WHERE backend_type = 'dbperf worker' AND datname = '$db'";
 
-	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT $waiting)")
+	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT $there AND wait_event = 'PgSleep')")
 	  or die "no worker came to the gate in $db";
-	return $node->safe_psql('postgres', "SELECT pid $waiting");
+	# between two sleeps it waits for nothing
+	return $node->safe_psql('postgres', "SELECT pid $there");
 }
 
 1;
