@@ -27,9 +27,8 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "dbperf.h"
 #include "partition/partition.h"
-
-#define DBP_EXTENSION_NAME "tradeassist_dbperf"
 
 bool
 dbp_extension_exists(void)
