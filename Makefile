@@ -4,7 +4,7 @@
 #   make demo, make demo-stop                 a private cluster with data in it, to try things on
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
-#   make bench-partitions                     the measurements
+#   make bench-partitions, make bench-retire  the measurements
 #   make format, make format-check            clang-format 14
 #
 # make demo and make test install what is missing, so this file must parse without PostgreSQL.
@@ -86,6 +86,9 @@ test-bare:
 bench-partitions:
 	@bench/partitions/run.sh
 
+bench-retire:
+	@bench/retire/run.sh
+
 format:
 	clang-format-14 -i $(C_FILES)
 
@@ -94,4 +97,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire format format-check FORCE

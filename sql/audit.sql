@@ -15,7 +15,7 @@ SELECT status FROM dbperf.run_maintenance('a');
 SELECT dbperf.create_partition('a', '2026-01-15');
 SELECT dbperf.unmanage('a');
 SELECT row_number() OVER (ORDER BY event_id) AS nr, source, actor = session_user AS by_me, action, parent, partition, lower_bound, upper_bound,
-       ms_waited IS NOT NULL AS waited, ms_held IS NOT NULL AS held, tries, message, detail - 'created_at' AS detail, at <= clock_timestamp() AS past
+       ms_waited IS NOT NULL AS waited, ms_held IS NOT NULL AS held, tries, message, jsonb_strip_nulls(detail - 'created_at') AS detail, at <= clock_timestamp() AS past
 FROM dbperf.partition_events ORDER BY event_id;
 -- chained in the order of commit, from the first
 SELECT seq, seq = lag(seq, 1, 0::bigint) OVER w + 1 AS follows, prev_hash IS NOT DISTINCT FROM lag(hash) OVER w AS chained,

@@ -59,9 +59,20 @@
 
 /* 17 split backend ids into process numbers */
 #if PG_VERSION_NUM >= 170000
-#define dbp_vxid_proc(vxid) ProcNumberGetProc((vxid).procNumber)
+#define dbp_backend_proc(vxid) ProcNumberGetProc((vxid).procNumber)
+#define dbp_proc_lxid(proc) ((proc)->vxid.lxid)
+#define dbp_vxid_backend(vxid) ((vxid).procNumber)
 #else
-#define dbp_vxid_proc(vxid) BackendIdGetProc((vxid).backendId)
+#define dbp_backend_proc(vxid) BackendIdGetProc((vxid).backendId)
+#define dbp_proc_lxid(proc) ((proc)->lxid)
+#define dbp_vxid_backend(vxid) ((vxid).backendId)
+#endif
+
+/* 17 can look for stronger locks at the same time */
+#if PG_VERSION_NUM >= 170000
+#define dbp_lock_held(tag, mode) LockHeldByMe((tag), (mode), false)
+#else
+#define dbp_lock_held(tag, mode) LockHeldByMe((tag), (mode))
 #endif
 
 /* 16 made a column's statistics target a smallint */
@@ -78,6 +89,31 @@
 #define dbp_partitioned_access_method(relid) get_am_name(get_rel_relam(relid))
 #else
 #define dbp_partitioned_access_method(relid) NULL
+#endif
+
+/* 18 has constraints that are not enforced */
+#if PG_VERSION_NUM >= 180000
+#define dbp_constraint_enforced(constraint) ((constraint)->is_enforced = true)
+#else
+#define dbp_constraint_enforced(constraint) ((void) (constraint))
+#endif
+
+/* 18 counts what a scan of an index does */
+#if PG_VERSION_NUM >= 180000
+#define dbp_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan((table), (index), (snapshot), NULL, (nkeys), 0)
+#else
+#define dbp_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan((table), (index), (snapshot), (nkeys), 0)
+#endif
+
+/* 16 may be asked to leave out all but summarizing indexes */
+#if PG_VERSION_NUM >= 160000
+#define dbp_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL, false)
+#else
+#define dbp_insert_index_tuples(result, slot, estate) \
+	ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL)
 #endif
 
 /* pg_database.datconnlimit of a database whose DROP was interrupted; not in the first 15 */

@@ -15,6 +15,7 @@
 
 #include "dbperf.h"
 #include "guc.h"
+#include "partition/drain.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -24,4 +25,5 @@ _PG_init(void)
 {
 	dbp_guc_init();
 	dbp_worker_init();
+	dbp_fence_init();
 }

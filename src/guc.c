@@ -29,6 +29,9 @@ int dbp_max_workers = 2;
 int dbp_step_timeout = 10000;
 int dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
 
+/* Read by its name in SQL only */
+static int clock_jump_limit;
+
 /* The text of dbperf.now_override, and what it parsed to (DT_NOBEGIN: not set) */
 static char *now_override = NULL;
 static TimestampTz now_override_value = DT_NOBEGIN;
@@ -183,7 +186,7 @@ dbp_guc_init(void)
 							0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("dbperf.step_timeout",
-							"Longest time that the worker takes to make one partition.",
+							"Longest time that the worker takes for one partition.",
 							"Waiting for locks comes on top. Ends functions of table owners, in "
 							"CHECK constraints or indexes, that do not return.",
 							&dbp_step_timeout, 10000, 100, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
@@ -193,6 +196,14 @@ dbp_guc_init(void)
 							"Age at which rows of dbperf.job_runs are removed.",
 							"0 keeps them for ever.", &dbp_job_runs_retention, 30 * DBP_DAY_MINUTES,
 							0, INT_MAX / 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	/* read by dbperf.clock_reason() */
+	DefineCustomIntVariable("dbperf.clock_jump_limit",
+							"Longest time without a look that is no jump of the clock.",
+							"After a longer one, nothing is detached or dropped by policy for a "
+							"day, or until dbperf.confirm_clock().",
+							&clock_jump_limit, 90 * DBP_DAY_MINUTES, 1, INT_MAX / 60, PGC_SIGHUP,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("dbperf.now_override",
 							   "A fixed date and time to take for the present, for tests.",

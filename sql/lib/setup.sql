@@ -1,7 +1,7 @@
 -- What every test begins with: the extension, a schema of the test's own, settings that do not
 -- depend on the machine, a fixed clock, and some helpers.
 SET client_min_messages = warning;
-DROP SCHEMA IF EXISTS t CASCADE;
+DROP SCHEMA IF EXISTS t, t_archive CASCADE;
 DROP EXTENSION IF EXISTS tradeassist_dbperf;
 CREATE EXTENSION tradeassist_dbperf;
 CREATE SCHEMA t;

@@ -17,14 +17,16 @@
 
 #include "partition/statement.h"
 
+const char *dbp_event_actor = NULL;
+
 static DbpStatement insert_event = {
 	.sql = "INSERT INTO dbperf.partition_events (source, action, parent, partition, lower_bound,"
-		   " upper_bound, ms_waited, ms_held, tries, message)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		   " upper_bound, ms_waited, ms_held, tries, message, actor)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, session_user))",
 	.expected = SPI_OK_INSERT,
-	.nargs = 10,
+	.nargs = 11,
 	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INT4OID,
-			  TEXTOID},
+			  TEXTOID, TEXTOID},
 };
 
 static DbpStatement look_at_end = {
@@ -58,8 +60,8 @@ dbp_audit_is_held(void)
 void
 dbp_event_write(const DbpEvent *event)
 {
-	Datum values[10];
-	char nulls[10];
+	Datum values[11];
+	char nulls[11];
 	const DbpPolicy *policy = event->policy;
 	const DbpRange *range = event->range;
 	DbpIdentity saved;
@@ -71,13 +73,16 @@ dbp_event_write(const DbpEvent *event)
 	values[2] =
 		dbp_text_or_null(quote_qualified_identifier(policy->schema, policy->table), &nulls[2]);
 	values[3] = dbp_text_or_null(event->partition, &nulls[3]);
-	values[4] = dbp_text_or_null(range ? dbp_key_display(policy, range->lower) : NULL, &nulls[4]);
-	values[5] = dbp_text_or_null(range ? dbp_key_display(policy, range->upper) : NULL, &nulls[5]);
+	values[4] = dbp_text_or_null(range ? dbp_key_display(policy, range->lower) : event->lower_bound,
+								 &nulls[4]);
+	values[5] = dbp_text_or_null(range ? dbp_key_display(policy, range->upper) : event->upper_bound,
+								 &nulls[5]);
 	memset(&nulls[6], event->cost ? ' ' : 'n', 3);
 	values[6] = Float8GetDatum(event->cost ? event->cost->ms_waited : 0);
 	values[7] = Float8GetDatum(event->cost ? event->cost->ms_held : 0);
 	values[8] = Int32GetDatum(event->cost ? event->cost->tries : 0);
 	values[9] = dbp_text_or_null(event->message, &nulls[9]);
+	values[10] = dbp_text_or_null(dbp_event_actor, &nulls[10]);
 	dbp_statement_run(&insert_event, values, nulls);
 	dbp_restore_identity(&saved);
 }

@@ -241,6 +241,9 @@ read_parts(Oid parent, Oid keytype, const DbpRange *enough, DbpParts *parts)
 	children = read_children(parent, parts->defpart, &count);
 	parts->part = palloc(Max(count, 1) * sizeof(DbpPart));
 	parts->n = 0;
+	parts->detaching = false;
+	for (int i = 0; i < count; i++)
+		parts->detaching |= children[i].detaching;
 	know_bounds_of(parent);
 	for (int i = 0; i < count && uncovered > 0; i++)
 	{
@@ -452,6 +455,30 @@ dbp_current_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key)
 	}
 	*key = parts->part[0].lower == DBP_KEY_MIN ? parts->part[0].upper - 1 : parts->part[0].lower;
 	return parts->part[0].lower != DBP_KEY_MIN || parts->part[0].upper != DBP_KEY_MAX;
+}
+
+/*
+ * The same for plain numbers, for who must not be led astray by one row with a
+ * key that is far too high: a partition that was made for it stands alone
+ * above a gap, and does not count if a lower one has rows.
+ */
+bool
+dbp_settled_key(const DbpPolicy *policy, const DbpParts *parts, int64 *key)
+{
+	bool found = false;
+	bool known;
+
+	for (int i = parts->n - 1; i >= 0; i--)
+	{
+		if (parts->part[i].lower == DBP_KEY_MIN ||
+			dbp_relation_is_empty(parts->part[i].relid, &known) || !known)
+			continue;
+		*key = parts->part[i].lower;
+		found = true;
+		if (i > 0 && parts->part[i - 1].upper == parts->part[i].lower)
+			break;
+	}
+	return found;
 }
 
 /*

@@ -24,15 +24,6 @@
 #include "compat.h"
 #include "partition/partition.h"
 
-static void
-execute(const char *sql)
-{
-	int result = SPI_execute(sql, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "SPI_execute returned %s for \"%s\"", SPI_result_code_string(result), sql);
-}
-
 /* " TABLESPACE x", from the policy or else from the parent, or "" */
 static char *
 tablespace_clause(const DbpPolicy *policy)
@@ -48,17 +39,70 @@ tablespace_clause(const DbpPolicy *policy)
 	return name == NULL ? "" : psprintf(" TABLESPACE %s", quote_identifier(name));
 }
 
-static void
-create_table(const DbpPolicy *policy, const DbpParts *parts, const char *qualified)
+static char *
+create_statement(const DbpPolicy *policy, const DbpParts *parts, const char *name)
 {
 	char *options = dbp_inherit_reloptions(parts);
 	char *access_method = dbp_partitioned_access_method(policy->parent);
 
-	execute(psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY)%s%s%s%s%s%s",
-					 qualified, quote_qualified_identifier(policy->schema, policy->table),
-					 access_method ? " USING " : "",
-					 access_method ? quote_identifier(access_method) : "", options ? " WITH (" : "",
-					 options ? options : "", options ? ")" : "", tablespace_clause(policy)));
+	return psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING IDENTITY)%s%s%s%s%s%s",
+					quote_qualified_identifier(policy->schema, name),
+					quote_qualified_identifier(policy->schema, policy->table),
+					access_method ? " USING " : "",
+					access_method ? quote_identifier(access_method) : "", options ? " WITH (" : "",
+					options ? options : "", options ? ")" : "", tablespace_clause(policy));
+}
+
+static char *
+attach_statement(const DbpPolicy *policy, const DbpRange *range, const char *name)
+{
+	return psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)",
+					quote_qualified_identifier(policy->schema, policy->table),
+					quote_qualified_identifier(policy->schema, name),
+					dbp_key_literal(policy, range->lower), dbp_key_literal(policy, range->upper));
+}
+
+/*
+ * What makes a partition, but for what is copied in the catalogs: for people.
+ */
+char *
+dbp_partition_create_sql(const DbpPolicy *policy, const DbpParts *parts, const DbpRange *range,
+						 const char *name)
+{
+	DbpIdentity saved;
+	char *sql;
+
+	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
+	sql = psprintf("%s; %s", create_statement(policy, parts, name),
+				   attach_statement(policy, range, name));
+	dbp_restore_identity(&saved);
+	return sql;
+}
+
+/*
+ * The new table, as the owner.
+ */
+static Oid
+make_table(const DbpPolicy *policy, const DbpParts *parts, const char *name)
+{
+	Oid child;
+
+	dbp_execute(create_statement(policy, parts, name));
+	child = get_relname_relid(name, policy->nspoid);
+	if (!OidIsValid(child))
+		elog(ERROR, "partition \"%s\" vanished while it was made", name);
+	dbp_inherit_settings(policy->parent, child);
+	return child;
+}
+
+static void
+attach_table(const DbpPolicy *policy, const DbpRange *range, const char *name, Oid child)
+{
+	ListCell *cell;
+
+	dbp_execute(attach_statement(policy, range, name));
+	foreach(cell, dbp_inherit_statements(policy->parent, child))
+		dbp_execute(lfirst(cell));
 }
 
 /*
@@ -69,48 +113,46 @@ create_as_owner(const DbpPolicy *policy, const DbpRange *range, const DbpParts *
 				const char *name)
 {
 	DbpIdentity saved;
-	char *qualified = quote_qualified_identifier(policy->schema, name);
 	Oid child;
-	ListCell *cell;
 
 	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
-	create_table(policy, parts, qualified);
-	child = get_relname_relid(name, policy->nspoid);
-	if (!OidIsValid(child))
-		elog(ERROR, "partition \"%s\" vanished while it was made", name);
-	dbp_inherit_settings(policy->parent, child);
-	execute(psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%s)",
-					 quote_qualified_identifier(policy->schema, policy->table), qualified,
-					 dbp_key_literal(policy, range->lower), dbp_key_literal(policy, range->upper)));
-	foreach(cell, dbp_inherit_statements(policy->parent, child))
-		execute(lfirst(cell));
+	child = make_table(policy, parts, name);
+	attach_table(policy, range, name, child);
 	dbp_restore_identity(&saved);
 	return child;
 }
 
 /*
- * Is the parent still the table that the policy was read for?  Before it was
- * locked it may have been dropped, renamed or given to another owner.
+ * The two halves of it, for who fills the table in between.
  */
-static bool
-still_same_table(const DbpPolicy *policy)
+Oid
+dbp_partition_make_table(const DbpPolicy *policy, const DbpParts *parts, const char *name)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
-	Form_pg_class form;
-	bool same;
+	DbpIdentity saved;
+	Oid child;
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	same = form->relowner == policy->owner && form->relnamespace == policy->nspoid &&
-		strcmp(NameStr(form->relname), policy->table) == 0 &&
-		form->relkind == RELKIND_PARTITIONED_TABLE;
-	ReleaseSysCache(tuple);
-	return same;
+	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
+	child = make_table(policy, parts, name);
+	dbp_restore_identity(&saved);
+	return child;
 }
 
-static bool
-still_uncovered(const DbpParts *parts, const DbpRange *range)
+void
+dbp_partition_attach_table(const DbpPolicy *policy, const DbpRange *range, const char *name,
+						   Oid child)
+{
+	DbpIdentity saved;
+
+	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
+	attach_table(policy, range, name, child);
+	dbp_restore_identity(&saved);
+}
+
+/*
+ * Is no part of a range covered by a partition?
+ */
+bool
+dbp_range_is_free(const DbpParts *parts, const DbpRange *range)
 {
 	List *ranges = dbp_parts_uncovered(parts, range->lower, range->upper);
 	DbpRange *first = ranges == NIL ? NULL : linitial(ranges);
@@ -163,10 +205,10 @@ dbp_partition_create(const DbpPolicy *policy, const DbpRange *range, const char 
 	dbp_lock_for_attach(policy, defpart, cost);
 	INSTR_TIME_SET_CURRENT(locked);
 
-	if (!still_same_table(policy))
+	if (!dbp_policy_holds(policy))
 		return InvalidOid;
 	dbp_parts_read(policy->parent, policy->keytype, &parts);
-	if (parts.defpart != defpart || !still_uncovered(&parts, range))
+	if (parts.defpart != defpart || !dbp_range_is_free(&parts, range))
 		return InvalidOid;
 	require_guard(defpart, range, &guarded);
 

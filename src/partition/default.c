@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -29,6 +30,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -75,26 +77,6 @@ guard_name(const DbpRange *range)
 					hash_bytes((const unsigned char *) range, sizeof(DbpRange)));
 }
 
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
-static void
-execute_as_owner(const DbpPolicy *policy, const char *sql)
-{
-	DbpIdentity saved;
-	int result;
-
-	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
-	result = SPI_execute(sql, false, 0);
-	if (result < 0)
-		elog(ERROR, "SPI_execute returned %s for \"%s\"", SPI_result_code_string(result), sql);
-	dbp_restore_identity(&saved);
-}
-
 /*
  * Is there a guard for this range, and is it validated?
  */
@@ -119,8 +101,8 @@ dbp_default_is_guarded(Oid defpart, const DbpRange *range, bool *validated)
  * The condition that ATTACH wants to see proven, or its opposite.  Literals
  * are rendered under the settings that dbp_become_owner() pins.
  */
-static char *
-range_condition(const DbpPolicy *policy, const DbpRange *range, bool inside)
+char *
+dbp_range_condition(const DbpPolicy *policy, const DbpRange *range, bool inside)
 {
 	const char *column = quote_identifier(policy->column);
 	StringInfoData buf;
@@ -145,12 +127,12 @@ range_condition(const DbpPolicy *policy, const DbpRange *range, bool inside)
 void
 dbp_default_guard(Oid defpart, const DbpPolicy *policy, const DbpRange *range, DbpCost *cost)
 {
-	char *name = qualified_name(defpart);
+	char *name = dbp_qualified_name(defpart);
 
 	dbp_lock_relation(policy, defpart, AccessShareLock, cost);
-	execute_as_owner(policy,
-					 psprintf("SELECT FROM %s WHERE %s LIMIT 1", name,
-							  range_condition(policy, range, true)));
+	dbp_execute_as_owner(policy,
+						 psprintf("SELECT FROM %s WHERE %s LIMIT 1", name,
+								  dbp_range_condition(policy, range, true)));
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -160,9 +142,50 @@ dbp_default_guard(Oid defpart, const DbpPolicy *policy, const DbpRange *range, D
 				 errhint("Move them elsewhere, so that the partition can be made.")));
 	dbp_lock_relation(policy, policy->parent, ShareUpdateExclusiveLock, cost);
 	dbp_lock_relation(policy, defpart, AccessExclusiveLock, cost);
-	execute_as_owner(policy,
-					 psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", name,
-							  guard_name(range), range_condition(policy, range, false)));
+	dbp_execute_as_owner(policy,
+						 psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", name,
+								  guard_name(range), dbp_range_condition(policy, range, false)));
+}
+
+/*
+ * Call a constraint valid that is known to be so, without a look at the rows.
+ * The caller holds ACCESS EXCLUSIVE on its table.
+ */
+void
+dbp_constraint_mark_valid(Oid constraint)
+{
+	Relation rel = table_open(ConstraintRelationId, RowExclusiveLock);
+	HeapTuple tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(constraint));
+	Form_pg_constraint form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	form->convalidated = true;
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	CacheInvalidateRelcacheByRelid(form->conrelid);
+	CommandCounterIncrement();
+	heap_freetuple(tuple);
+	table_close(rel, RowExclusiveLock);
+}
+
+/*
+ * Add the guard when it is known to hold.  The caller holds ACCESS EXCLUSIVE
+ * on the default partition, and has seen since that it has no row of the range.
+ */
+void
+dbp_default_guard_known(Oid defpart, const DbpPolicy *policy, const DbpRange *range)
+{
+	bool validated;
+
+	if (dbp_default_is_guarded(defpart, range, &validated) && validated)
+		return;
+	if (!dbp_default_is_guarded(defpart, range, &validated))
+		dbp_execute_as_owner(policy,
+							 psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID",
+									  dbp_qualified_name(defpart), guard_name(range),
+									  dbp_range_condition(policy, range, false)));
+	dbp_constraint_mark_valid(get_relation_constraint_oid(defpart, guard_name(range), false));
 }
 
 /*
@@ -173,17 +196,18 @@ void
 dbp_default_validate(Oid defpart, const DbpPolicy *policy, const DbpRange *range, DbpCost *cost)
 {
 	dbp_lock_relation(policy, defpart, ShareUpdateExclusiveLock, cost);
-	execute_as_owner(policy,
-					 psprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", qualified_name(defpart),
-							  guard_name(range)));
+	dbp_execute_as_owner(policy,
+						 psprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s",
+								  dbp_qualified_name(defpart), guard_name(range)));
 }
 
 static void
 drop_guard(Oid defpart, const DbpPolicy *policy, const char *guard, DbpCost *cost)
 {
 	dbp_lock_relation(policy, defpart, AccessExclusiveLock, cost);
-	execute_as_owner(policy,
-					 psprintf("ALTER TABLE %s DROP CONSTRAINT %s", qualified_name(defpart), guard));
+	dbp_execute_as_owner(policy,
+						 psprintf("ALTER TABLE %s DROP CONSTRAINT %s", dbp_qualified_name(defpart),
+								  guard));
 }
 
 /*

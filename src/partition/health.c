@@ -57,8 +57,11 @@ policy_or_key(Oid parent, bool *managed)
 	return policy;
 }
 
-static const char *
-part_state(const DbpPart *part, bool has_current, int64 current)
+/*
+ * The state of a partition as views show it; NULL: it cannot be told.
+ */
+const char *
+dbp_part_state(const DbpPart *part, bool has_current, int64 current)
 {
 	if (part->detaching)
 		return "detach pending";
@@ -102,7 +105,7 @@ dbperf_partition_bounds(PG_FUNCTION_ARGS)
 	for (int i = 0; i < parts.n; i++)
 	{
 		const DbpPart *part = &parts.part[i];
-		const char *state = part_state(part, has_current, current);
+		const char *state = dbp_part_state(part, has_current, current);
 		Datum values[7];
 		bool nulls[7] = {false};
 

@@ -19,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
@@ -83,6 +84,7 @@ pin_settings(void)
 	set_local("IntervalStyle", "postgres");
 	set_local("TimeZone", "UTC");
 	set_local("row_security", "on");
+	set_local("jit", "off");
 }
 
 static void
@@ -123,6 +125,31 @@ dbp_restore_identity(const DbpIdentity *saved)
 {
 	AtEOXact_GUC(false, saved->guc_level);
 	SetUserIdAndSecContext(saved->userid, saved->sec_context);
+}
+
+/*
+ * Run a statement as whoever we are.  SPI must be connected.
+ */
+void
+dbp_execute(const char *sql)
+{
+	int result = SPI_execute(sql, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute returned %s for \"%s\"", SPI_result_code_string(result), sql);
+}
+
+/*
+ * The same as the owner of a policy's table.
+ */
+void
+dbp_execute_as_owner(const DbpPolicy *policy, const char *sql)
+{
+	DbpIdentity saved;
+
+	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
+	dbp_execute(sql);
+	dbp_restore_identity(&saved);
 }
 
 /*

@@ -34,24 +34,26 @@ static DbpStatement ask_restore = {
 
 static DbpStatement insert_run = {
 	.sql = "INSERT INTO dbperf.job_runs (status, finished_at, parents_checked, partitions_created,"
-		   " failures, ms_waited, ms_held, tries, error, source, reason, parent, started_at, pid,"
-		   " backend_start)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+		   " partitions_detached, partitions_dropped, failures, ms_waited, ms_held, tries, error,"
+		   " source, reason, parent, started_at, pid, backend_start)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 		   " ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 15,
-	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, INT4OID,
-			  TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID},
+	.nargs = 17,
+	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, FLOAT8OID,
+			  FLOAT8OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
+			  TIMESTAMPTZOID},
 };
 
 static DbpStatement end_run = {
 	.sql = "UPDATE dbperf.job_runs SET status = $1, finished_at = $2, parents_checked = $3,"
-		   " partitions_created = $4, failures = $5, ms_waited = $6, ms_held = $7, tries = $8,"
-		   " error = $9 WHERE run_id = $10",
+		   " partitions_created = $4, partitions_detached = $5, partitions_dropped = $6,"
+		   " failures = $7, ms_waited = $8, ms_held = $9, tries = $10, error = $11"
+		   " WHERE run_id = $12",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 10,
-	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, INT4OID,
-			  TEXTOID, INT8OID},
+	.nargs = 12,
+	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, FLOAT8OID,
+			  FLOAT8OID, INT4OID, TEXTOID, INT8OID},
 };
 
 /*
@@ -105,6 +107,18 @@ static DbpStatement note_state = {
 	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID},
 };
 
+static DbpStatement note_retire_state = {
+	.sql = "UPDATE dbperf.policy_state s SET retire_error = $2,"
+		   " retire_error_at = CASE WHEN $2 IS NOT NULL THEN clock_timestamp() END,"
+		   " retire_next_try_at = $3,"
+		   " retire_failures = CASE WHEN $4 THEN s.retire_failures + 1 ELSE 0 END"
+		   " WHERE s.parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
+		   "  FOR UPDATE SKIP LOCKED)",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 4,
+	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID},
+};
+
 static DbpStatement begin_attempt = {
 	.sql = "UPDATE dbperf.policy_state s SET attempt_run = $2, attempts = 1 +"
 		   " CASE WHEN EXISTS (SELECT FROM dbperf.job_runs r"
@@ -154,7 +168,7 @@ dbp_job_restore_in_progress(void)
 }
 
 /*
- * The first nine arguments of both statements: how far a run has come.
+ * The first eleven arguments of both statements: how far a run has come.
  */
 static void
 set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult *result,
@@ -166,11 +180,13 @@ set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult
 	nulls[1] = finished_at == 0 ? 'n' : ' ';
 	values[2] = Int32GetDatum(result->parents);
 	values[3] = Int32GetDatum(result->created);
-	values[4] = Int32GetDatum(result->failed);
-	values[5] = Float8GetDatum(cost->ms_waited);
-	values[6] = Float8GetDatum(cost->ms_held);
-	values[7] = Int32GetDatum(cost->tries);
-	values[8] = dbp_text_or_null(error, &nulls[8]);
+	values[4] = Int32GetDatum(result->detached);
+	values[5] = Int32GetDatum(result->dropped);
+	values[6] = Int32GetDatum(result->failed);
+	values[7] = Float8GetDatum(cost->ms_waited);
+	values[8] = Float8GetDatum(cost->ms_held);
+	values[9] = Int32GetDatum(cost->tries);
+	values[10] = dbp_text_or_null(error, &nulls[10]);
 }
 
 static void
@@ -178,12 +194,12 @@ insert_row(DbpJob *job, Datum *values, char *nulls)
 {
 	bool isnull;
 
-	values[9] = CStringGetTextDatum(job->source);
-	values[10] = CStringGetTextDatum(job->reason);
-	values[11] = dbp_text_or_null(job->parent, &nulls[11]);
-	values[12] = TimestampTzGetDatum(job->started_at);
-	values[13] = Int32GetDatum(MyProcPid);
-	values[14] = TimestampTzGetDatum(MyStartTimestamp);
+	values[11] = CStringGetTextDatum(job->source);
+	values[12] = CStringGetTextDatum(job->reason);
+	values[13] = dbp_text_or_null(job->parent, &nulls[13]);
+	values[14] = TimestampTzGetDatum(job->started_at);
+	values[15] = Int32GetDatum(MyProcPid);
+	values[16] = TimestampTzGetDatum(MyStartTimestamp);
 	/* during a restore, the sequence may be behind the rows: on to the next number */
 	do
 	{
@@ -223,7 +239,7 @@ dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, co
 	Datum minutes = Int32GetDatum(dbp_job_runs_retention);
 
 	set_outcome(status, GetCurrentTimestamp(), result, cost, error, values, nulls);
-	values[9] = Int64GetDatum(job->run_id);
+	values[11] = Int64GetDatum(job->run_id);
 	if (job->run_id != 0)
 		dbp_statement_run(&end_run, values, nulls);
 	else
@@ -294,4 +310,21 @@ dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at)
 	values[1] = error == NULL ? (Datum) 0 : CStringGetTextDatum(error);
 	values[2] = TimestampTzGetDatum(next_try_at);
 	dbp_statement_run(&note_state, values, nulls);
+}
+
+/*
+ * The same for its last step of retiring: a message is what it failed with, or
+ * only waits for.
+ */
+void
+dbp_job_retire_state(Oid parent, const char *message, TimestampTz next_try_at, bool failed)
+{
+	Datum values[4];
+	char nulls[4] = {' ', message == NULL ? 'n' : ' ', message == NULL ? 'n' : ' ', ' '};
+
+	values[0] = ObjectIdGetDatum(parent);
+	values[1] = message == NULL ? (Datum) 0 : CStringGetTextDatum(message);
+	values[2] = TimestampTzGetDatum(next_try_at);
+	values[3] = BoolGetDatum(failed);
+	dbp_statement_run(&note_retire_state, values, nulls);
 }

@@ -32,5 +32,7 @@ extern void dbp_job_parents_checked(Datum *parents, int count);
 extern int dbp_job_attempt_begin(const DbpJob *job, Oid parent);
 extern void dbp_job_attempt_end(Oid parent);
 extern void dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at);
+extern void dbp_job_retire_state(Oid parent, const char *message, TimestampTz next_try_at,
+								 bool failed);
 
 #endif /* DBP_JOB_H */

@@ -27,13 +27,7 @@
 
 #include "compat.h"
 #include "guc.h"
-#include "partition/job.h"
-#include "partition/maintain.h"
-#include "partition/partition.h"
-
-/* A parent that failed is tried again after this long, doubled each time */
-#define RETRY_FIRST_SECONDS 30
-#define RETRY_LAST_SECONDS 3600
+#include "partition/run.h"
 
 /* Numbers have no clock that says when the next partition is due */
 #define NUMBER_CHECK_SECONDS 300
@@ -41,97 +35,11 @@
 /* How often to see whether a restore has come to its end */
 #define RESTORE_CHECK_SECONDS 5
 
-/* What ends the worker, or the server, so often is not tried again at once */
-#define MAX_ATTEMPTS 3
-
-/* In one transaction no more, for the sake of the lock table */
-#define MAX_STEPS_AT_ONCE 500
-
 /* How often a long run by hand says how far it is */
 #define PROGRESS_EVERY 100
 
 /* A plan that others keep changing under us is made anew this often */
 #define MAX_PLANS 5
-
-typedef struct DbpRun
-{
-	const DbpMaintainRequest *request;
-	DbpMaintainResult *result;
-	DbpJob job;
-	instr_time started;
-	DbpCost total;
-	char *error; /* the first one */
-	int steps;
-	Datum *checked; /* oids of parents */
-	int nchecked;
-	MemoryContext context; /* outlives the transactions */
-} DbpRun;
-
-typedef void (*DbpGuarded)(void *arg);
-
-/*
- * Call a function in a subtransaction.  Returns NULL, or a copy of the error
- * that undid it.
- */
-static ErrorData *
-guarded(DbpGuarded function, void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		function(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
-}
-
-static void
-end_transaction(const DbpRun *run)
-{
-	if (run->request->commit_each)
-	{
-		SPI_commit();
-		MemoryContextSwitchTo(run->context);
-	}
-}
-
-/*
- * Commit what a step did.  Returns NULL, or a copy of the error that kept it
- * from that; in either case a new transaction has begun.
- */
-static ErrorData *
-commit_step(const DbpRun *run)
-{
-	ErrorData *volatile error = NULL;
-
-	PG_TRY();
-	{
-		end_transaction(run);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(run->context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	return error;
-}
 
 /*
  * What the guarded functions work on.
@@ -143,6 +51,7 @@ typedef struct DbpWork
 	List *missing;	 /* of DbpRange, to be made */
 	Oid defpart;	 /* default partition that must be guarded, or InvalidOid */
 	bool swept;		 /* a guard was dropped: the default partition is locked */
+	bool detaching;	 /* a DETACH CONCURRENTLY is under way, or was interrupted */
 	DbpRange *range; /* the one in work */
 	DbpCost cost;
 	Oid created;
@@ -175,7 +84,7 @@ plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 		DbpRange *range = lfirst(cell);
 
 		if (range->lower <= key && key < range->upper)
-			return list_make1(range);
+			return policy->retires && dbp_is_past_retiring(policy, range) ? NIL : list_make1(range);
 	}
 	return NIL;
 }
@@ -214,6 +123,7 @@ plan(void *arg)
 		work->missing = plan_for_key(work->run, work->policy, &parts);
 	else
 		work->missing = dbp_parts_read_ahead(work->policy, &parts);
+	work->detaching = parts.detaching;
 	if (OidIsValid(parts.defpart))
 		work->swept = dbp_default_sweep(parts.defpart, work->policy, work->missing);
 	if (request->commit_each && dbp_default_is_large(parts.defpart))
@@ -253,35 +163,11 @@ unguard(void *arg)
 	dbp_default_unguard(work->defpart, work->policy, work->range, &work->cost);
 }
 
-static void
-report_row(const DbpRun *run, const DbpPolicy *policy, const char *partition, const char *status,
-		   const char *detail)
-{
-	ReturnSetInfo *rows = run->request->rows;
-	Datum values[5];
-	bool nulls[5] = {false, partition == NULL, false, false, detail == NULL};
-
-	if (rows == NULL)
-		return;
-	values[0] = ObjectIdGetDatum(policy->parent);
-	values[1] = partition ? CStringGetTextDatum(partition) : (Datum) 0;
-	values[2] = CStringGetTextDatum("create");
-	values[3] = CStringGetTextDatum(status);
-	values[4] = detail ? CStringGetTextDatum(detail) : (Datum) 0;
-	tuplestore_putvalues(rows->setResult, rows->setDesc, values, nulls);
-}
-
 static char *
 describe_range(const DbpPolicy *policy, const DbpRange *range)
 {
 	return psprintf("from %s to %s", dbp_key_display(policy, range->lower),
 					dbp_key_display(policy, range->upper));
-}
-
-static void
-next_try_within(DbpRun *run, TimestampTz at)
-{
-	run->result->next_due = Min(run->result->next_due, at);
 }
 
 /*
@@ -293,16 +179,15 @@ record_failure(DbpWork *work, const ErrorData *error)
 {
 	DbpRun *run = work->run;
 	DbpPolicy *policy = work->policy;
-	int seconds = RETRY_FIRST_SECONDS << Min(policy->failures, 7);
 	TimestampTz next_try =
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									(int64) Min(seconds, RETRY_LAST_SECONDS) * 1000);
+									(int64) dbp_retry_seconds(policy->failures) * 1000);
 	bool news = policy->last_error == NULL || strcmp(policy->last_error, error->message) != 0;
 
 	if (run->error == NULL)
 		run->error = psprintf("%s: %s", policy->table, error->message);
-	report_row(run, policy, NULL, "failed", error->message);
-	next_try_within(run, next_try);
+	dbp_run_report(run, policy->parent, NULL, "create", "failed", error->message);
+	dbp_run_due_at(run, next_try);
 	dbp_job_parent_state(policy->parent, error->message, next_try);
 	/* an event would have the end of this transaction wait, with all that is still to be done */
 	if (news && !dbp_audit_is_held())
@@ -326,26 +211,6 @@ record_failure(DbpWork *work, const ErrorData *error)
 }
 
 /*
- * Errors that end the run, not only the step.  A function of the owner can
- * raise any SQLSTATE; a real cancel comes from the server's own check.
- */
-static bool
-ends_run(const ErrorData *error)
-{
-	return error->elevel >= FATAL ||
-		(error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
-		 strcmp(error->funcname, "ProcessInterrupts") == 0);
-}
-
-static void
-finish(DbpRun *run, const char *status)
-{
-	dbp_job_parents_checked(run->checked, run->nchecked);
-	dbp_job_end(&run->job, status, run->result, &run->total, run->error);
-	end_transaction(run);
-}
-
-/*
  * Handle the error of a step; does not return when the run has to end.
  */
 static void
@@ -353,35 +218,18 @@ handle_error(DbpWork *work, ErrorData *error)
 {
 	DbpRun *run = work->run;
 
-	if (ends_run(error) || run->request->from_at != NULL)
+	if (dbp_ends_run(error) || run->request->from_at != NULL)
 	{
 		run->error = pstrdup(error->message);
 		if (run->request->background)
 			dbp_job_attempt_end(work->policy->parent);
 		if (run->request->commit_each)
-			finish(run, ends_run(error) ? "canceled" : "failed");
+			dbp_run_finish(run, dbp_ends_run(error) ? "canceled" : "failed");
 		ReThrowError(error);
 	}
 	run->result->failed++;
 	record_failure(work, error);
-	end_transaction(run);
-}
-
-static bool
-slice_is_over(DbpRun *run)
-{
-	if ((run->request->slice_ms > 0 && dbp_ms_since(&run->started) > run->request->slice_ms) ||
-		(!run->request->commit_each && run->steps >= MAX_STEPS_AT_ONCE))
-		run->result->more = true;
-	return run->result->more;
-}
-
-static void
-add_cost(DbpRun *run, const DbpCost *cost)
-{
-	run->total.ms_waited += cost->ms_waited;
-	run->total.ms_held += cost->ms_held;
-	run->total.tries += cost->tries;
+	dbp_run_end_transaction(run);
 }
 
 /*
@@ -397,57 +245,16 @@ prepare_default(DbpWork *work)
 	if (!OidIsValid(work->defpart))
 		return NULL;
 	if (!dbp_default_is_guarded(work->defpart, work->range, &validated))
-		error = guarded(guard, work);
+		error = dbp_guarded(guard, work);
 	if (error == NULL && !validated)
 	{
-		end_transaction(work->run);
-		error = guarded(validate_guard, work);
+		dbp_run_end_transaction(work->run);
+		error = dbp_guarded(validate_guard, work);
 		if (error != NULL)
-			(void) guarded(unguard, work);
+			(void) dbp_guarded(unguard, work);
 	}
 	if (error == NULL)
-		end_transaction(work->run);
-	return error;
-}
-
-/* A function of the owner can catch a cancel; nobody catches this */
-static void
-give_up(void)
-{
-	ProcDiePending = true;
-	InterruptPending = true;
-	SetLatch(MyLatch);
-}
-
-/*
- * Make the partition in work; in the worker in limited time: a function of the
- * owner that never returns must not keep the others from being served.
- */
-static ErrorData *
-make_in_time(DbpWork *work)
-{
-	static TimeoutId hard_limit = MAX_TIMEOUTS;
-	int limit_ms = dbp_step_timeout + 5 * work->policy->lock_budget_ms;
-	instr_time start;
-	ErrorData *error;
-
-	if (!work->run->request->background)
-		return guarded(make, work);
-	if (hard_limit == MAX_TIMEOUTS)
-		hard_limit = RegisterTimeout(USER_TIMEOUT, give_up);
-	INSTR_TIME_SET_CURRENT(start);
-	enable_timeout_after(STATEMENT_TIMEOUT, limit_ms);
-	/* as much again for whoever catches the cancel */
-	enable_timeout_after(hard_limit, 2 * limit_ms);
-	error = guarded(make, work);
-	disable_timeout(hard_limit, false);
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	if (error != NULL && error->elevel == ERROR && ends_run(error) &&
-		dbp_ms_since(&start) >= limit_ms)
-	{
-		error->funcname = NULL; /* no cancel from outside */
-		error->message = psprintf("making a partition took longer than %d ms", limit_ms);
-	}
+		dbp_run_end_transaction(work->run);
 	return error;
 }
 
@@ -469,15 +276,15 @@ make_missing(DbpWork *work)
 	{
 		ErrorData *error;
 
-		if (slice_is_over(run))
+		if (dbp_run_slice_is_over(run))
 			return HAVE_TO_STOP;
 		work->range = lfirst(cell);
 		memset(&work->cost, 0, sizeof(DbpCost));
 		run->steps++;
 		error = prepare_default(work);
 		if (error == NULL)
-			error = make_in_time(work);
-		add_cost(run, &work->cost);
+			error = dbp_guarded_in_time(run, work->policy, make, work, "making a partition");
+		dbp_run_add_cost(run, &work->cost);
 		if (error != NULL)
 		{
 			/* rows in the default partition stand against one range, not against the next */
@@ -492,7 +299,7 @@ make_missing(DbpWork *work)
 		}
 		if (!OidIsValid(work->created))
 			return PLAN_IS_STALE;
-		error = commit_step(run);
+		error = dbp_run_commit(run);
 		if (error != NULL)
 		{
 			handle_error(work, error);
@@ -500,9 +307,10 @@ make_missing(DbpWork *work)
 		}
 		if (++run->result->created % PROGRESS_EVERY == 0 && !run->request->background)
 			ereport(NOTICE, (errmsg("%d partitions made", run->result->created)));
-		report_row(run, work->policy,
-				   quote_qualified_identifier(work->policy->schema, get_rel_name(work->created)),
-				   "done", describe_range(work->policy, work->range));
+		dbp_run_report(run, work->policy->parent,
+					   quote_qualified_identifier(work->policy->schema,
+												  get_rel_name(work->created)),
+					   "create", "done", describe_range(work->policy, work->range));
 	}
 	return all ? MADE_ALL : HAVE_TO_STOP;
 }
@@ -518,13 +326,13 @@ note_next_due(DbpRun *run, const DbpPolicy *policy)
 	TimestampTz at;
 
 	if (!policy->by_time)
-		next_try_within(run,
-						TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													NUMBER_CHECK_SECONDS * 1000));
+		dbp_run_due_at(run,
+					   TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												   NUMBER_CHECK_SECONDS * 1000));
 	else if (policy->tz != NULL &&
 			 dbp_grid_cell(policy, dbp_key_from_time(policy, dbp_now()), &k) &&
 			 dbp_grid_bound(policy, k + 1, &bound) && dbp_key_to_time(policy, bound, &at))
-		next_try_within(run, at);
+		dbp_run_due_at(run, at);
 }
 
 static bool
@@ -546,7 +354,7 @@ begin_attempt(DbpWork *work)
 
 	if (!run->request->background || work->missing == NIL)
 		return true;
-	if (dbp_job_attempt_begin(&run->job, work->policy->parent) > MAX_ATTEMPTS)
+	if (dbp_job_attempt_begin(&run->job, work->policy->parent) > DBP_MAX_ATTEMPTS)
 	{
 		ErrorData error = {0};
 
@@ -556,8 +364,33 @@ begin_attempt(DbpWork *work)
 		handle_error(work, &error);
 		return false;
 	}
-	end_transaction(run);
+	dbp_run_end_transaction(run);
 	return true;
+}
+
+/*
+ * Note a parent whose partitions are to be retired later in this run, and
+ * finish at once what an earlier run has begun.  What failed waits for its time.
+ */
+static void
+begin_retiring(DbpWork *work)
+{
+	DbpRun *run = work->run;
+	DbpPolicy *policy = work->policy;
+
+	if (!run->request->commit_each || run->request->from_at != NULL ||
+		run->request->missing_table != NULL ||
+		!(policy->retires || work->detaching || run->request->only_retire))
+		return;
+	if (strcmp(run->request->reason, "schedule") == 0 &&
+		policy->retire_next_try_at > GetCurrentTimestamp())
+	{
+		dbp_run_due_at(run, policy->retire_next_try_at);
+		return;
+	}
+	run->retiring = lappend_oid(run->retiring, policy->parent);
+	if (work->detaching)
+		dbp_retire_run(run, list_make1_oid(policy->parent), true);
 }
 
 static void
@@ -568,7 +401,7 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 
 	if (is_backing_off(run, policy))
 	{
-		next_try_within(run, policy->next_try_at);
+		dbp_run_due_at(run, policy->next_try_at);
 		return;
 	}
 	for (int i = 0; outcome == PLAN_IS_STALE && i < MAX_PLANS; i++)
@@ -587,14 +420,18 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 		}
 		work.run = run;
 		work.policy = policy;
-		error = guarded(plan, &work);
+		error = dbp_guarded(plan, &work);
 		if (error != NULL)
 		{
 			handle_error(&work, error);
 			return;
 		}
 		if (work.swept)
-			end_transaction(run);
+			dbp_run_end_transaction(run);
+		if (i == 0)
+			begin_retiring(&work);
+		if (run->request->only_retire)
+			return;
 		if (!attempted && !begin_attempt(&work))
 			return;
 		attempted = attempted || work.missing != NIL;
@@ -611,37 +448,31 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 	}
 }
 
-/*
- * The policies to serve.  By hand without a name: those whose parent the user
- * owns.
- */
 static List *
 policies_to_serve(const DbpMaintainRequest *request)
 {
-	List *all;
-	List *own = NIL;
-	ListCell *cell;
-
 	if (request->missing_table != NULL)
 	{
 		Oid parent = dbp_policy_find(request->missing_schema, request->missing_table);
 
 		return OidIsValid(parent) ? dbp_policy_load(parent, true) : NIL;
 	}
-	if (OidIsValid(request->parent))
-	{
-		(void) dbp_policy_get(request->parent);
-		dbp_check_table_owner(request->parent);
-	}
-	all = dbp_policy_load(request->parent, !OidIsValid(request->parent));
-	foreach(cell, all)
-	{
-		DbpPolicy *policy = lfirst(cell);
+	return dbp_policies_of_role(request->parent,
+								OidIsValid(request->role) ? request->role : GetUserId());
+}
 
-		if (dbp_owns_relation(policy->parent, GetUserId()))
-			own = lappend(own, policy);
-	}
-	return own;
+/*
+ * What was begun by hand, and cut short, is finished also for tables that are
+ * not served.
+ */
+static void
+finish_for_disabled(DbpRun *run)
+{
+	List *parents = dbp_retire_half_done();
+
+	dbp_run_end_transaction(run);
+	if (parents != NIL)
+		dbp_retire_run(run, parents, true);
 }
 
 static const char *
@@ -649,7 +480,10 @@ final_status(const DbpMaintainResult *result)
 {
 	if (result->failed == 0)
 		return "ok";
-	return result->failed < result->parents || result->created > 0 ? "partial" : "failed";
+	return result->failed < result->parents ||
+			result->created + result->detached + result->dropped > 0
+		? "partial"
+		: "failed";
 }
 
 /*
@@ -707,18 +541,22 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 	{
 		dbp_job_mark_crashed();
 		dbp_job_begin(&run.job);
-		end_transaction(&run);
+		dbp_run_end_transaction(&run);
 	}
 
 	run.checked = palloc(sizeof(Datum) * Max(1, list_length(policies)));
 	foreach(cell, policies)
 	{
-		if (slice_is_over(&run))
+		if (dbp_run_slice_is_over(&run))
 			break;
 		result->parents++;
 		maintain_parent(&run, lfirst(cell));
 	}
-	finish(&run, final_status(result));
+	if (run.retiring != NIL && !dbp_run_slice_is_over(&run))
+		dbp_retire_run(&run, run.retiring, false);
+	if (request->background && request->missing_table == NULL)
+		finish_for_disabled(&run);
+	dbp_run_finish(&run, final_status(result));
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(run.context);
 }

@@ -13,16 +13,23 @@
 #include "datatype/timestamp.h"
 #include "funcapi.h"
 
+/* Partition and detail may be NULL */
+typedef void (*DbpReportStep)(Oid parent, const char *partition, const char *action,
+							  const char *status, const char *detail);
+
 typedef struct DbpMaintainRequest
 {
-	Oid parent;			 /* InvalidOid: every enabled policy */
-	const char *source;	 /* "worker", "cron", "manual" */
-	const char *reason;	 /* "schedule", "wake", "missing_partition", "request",
+	Oid parent;			  /* InvalidOid: every enabled policy */
+	Oid role;			  /* whose rights are looked at; InvalidOid: the current user */
+	const char *source;	  /* "worker", "cron", "manual" */
+	const char *reason;	  /* "schedule", "wake", "missing_partition", "request",
 								 * "backfill" */
-	bool commit_each;	 /* a transaction for each partition */
-	int slice_ms;		 /* stop after this long; 0: no limit */
-	bool background;	 /* errors go to the log, not to a client */
-	ReturnSetInfo *rows; /* NULL, or where a row for each step goes */
+	bool commit_each;	  /* a transaction for each partition */
+	int slice_ms;		  /* stop after this long; 0: no limit */
+	bool background;	  /* errors go to the log, not to a client */
+	ReturnSetInfo *rows;  /* NULL, or where a row for each step goes */
+	DbpReportStep report; /* NULL, or who is told of each step */
+	bool only_retire;	  /* nothing is made */
 
 	/* for a backfill only: keys, as text */
 	const char *from_at;
@@ -38,8 +45,10 @@ typedef struct DbpMaintainRequest
 
 typedef struct DbpMaintainResult
 {
-	int parents;		  /* looked at */
-	int created;		  /* partitions made */
+	int parents; /* looked at */
+	int created; /* partitions made */
+	int detached;
+	int dropped;
 	int failed;			  /* parents with an error */
 	bool more;			  /* the slice ended before the work did */
 	TimestampTz next_due; /* when there will be something to do */

@@ -150,3 +150,16 @@ dbp_partition_name(const DbpPolicy *policy, const DbpRange *range)
 		name = fit(policy, range, psprintf("_%d", i));
 	return name;
 }
+
+/*
+ * A relation's name with its schema, quoted where need be; NULL: it has gone.
+ */
+char *
+dbp_qualified_name(Oid relid)
+{
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return NULL;
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+}

@@ -16,12 +16,15 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "partition/statement.h"
 
 /*
@@ -29,11 +32,14 @@
  * fresh worker does not have to look up in the catalogs.
  */
 static DbpStatement select_policies = {
-	.sql = "SELECT p.parent, p.partition_interval, p.partition_step, p.epoch_unit, p.anchor,"
-		   " p.anchor_key, p.time_zone, p.premake, p.naming_pattern, p.tablespace, p.lock_budget,"
-		   " p.sanity_window, p.sanity_step, p.run_order, s.failures, s.next_try_at, s.last_error"
-		   " FROM dbperf.policy p LEFT JOIN dbperf.policy_state s ON s.parent = p.parent"
-		   " WHERE (p.parent = $1 OR $1 = 0) AND (p.enabled OR NOT $2)",
+	.sql =
+		"SELECT p.parent, p.partition_interval, p.partition_step, p.epoch_unit, p.anchor,"
+		" p.anchor_key, p.time_zone, p.premake, p.naming_pattern, p.tablespace, p.lock_budget,"
+		" p.sanity_window, p.sanity_step, p.run_order, s.failures, s.next_try_at, s.last_error,"
+		" p.detach_after, p.detach_step, p.drop_after, p.drop_step, p.archive_schema, p.lock_tries,"
+		" s.retire_failures, s.retire_next_try_at, s.retire_error"
+		" FROM dbperf.policy p LEFT JOIN dbperf.policy_state s ON s.parent = p.parent"
+		" WHERE (p.parent = $1 OR $1 = 0) AND (p.enabled OR NOT $2)",
 	.expected = SPI_OK_SELECT,
 	.nargs = 2,
 	.types = {OIDOID, BOOLOID},
@@ -61,6 +67,15 @@ int8_column(int row, int number)
 	Datum value = column(row, number, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static bool
+is_set(int row, int number)
+{
+	bool isnull;
+
+	(void) column(row, number, &isnull);
+	return !isnull;
 }
 
 /* As intervals are compared; the policy's trigger knows it to be small */
@@ -114,6 +129,21 @@ read_table(DbpPolicy *policy)
 	return policy->schema != NULL && policy->column != NULL;
 }
 
+/*
+ * Where detached partitions go if the policy does not say: the name is cut
+ * between two characters where it would get too long.
+ */
+static char *
+default_archive_schema(const char *schema)
+{
+	char *name = makeObjectName(schema, NULL, "archive");
+
+	/* cut, it can become the very name that it was made of */
+	if (strcmp(name, schema) == 0)
+		name = makeObjectName(schema, NULL, "archived");
+	return name;
+}
+
 /* NULL when the table is not there any more */
 static DbpPolicy *
 policy_from_row(int row)
@@ -150,6 +180,16 @@ policy_from_row(int row)
 	value = column(row, 16, &isnull);
 	policy->next_try_at = isnull ? 0 : DatumGetTimestampTz(value);
 	policy->last_error = text_column(row, 17);
+	policy->retires = is_set(row, 18) || is_set(row, 19) || is_set(row, 20) || is_set(row, 21);
+	value = column(row, 22, &isnull);
+	policy->archive_schema =
+		isnull ? default_archive_schema(policy->schema) : pstrdup(NameStr(*DatumGetName(value)));
+	policy->lock_tries = DatumGetInt32(column(row, 23, &isnull));
+	value = column(row, 24, &isnull);
+	policy->retire_failures = isnull ? 0 : DatumGetInt32(value);
+	value = column(row, 25, &isnull);
+	policy->retire_next_try_at = isnull ? 0 : DatumGetTimestampTz(value);
+	policy->retire_error = text_column(row, 26);
 	policy->tz = pg_tzset(policy->time_zone);
 	return policy;
 }
@@ -235,4 +275,56 @@ dbp_policy_find(const char *schema, const char *table)
 	if (OidIsValid(relid) && dbp_policy_load(relid, true) == NIL)
 		relid = InvalidOid;
 	return relid;
+}
+
+/*
+ * Is the parent still the table that the policy was read for?  Before it was
+ * locked it may have been dropped, renamed or given to another owner.
+ */
+bool
+dbp_policy_holds(const DbpPolicy *policy)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(policy->parent));
+	Form_pg_class form;
+	bool same;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	same = form->relowner == policy->owner && form->relnamespace == policy->nspoid &&
+		strcmp(NameStr(form->relname), policy->table) == 0 &&
+		form->relkind == RELKIND_PARTITIONED_TABLE;
+	ReleaseSysCache(tuple);
+	return same;
+}
+
+/*
+ * The policies that a role may have maintained, in the order in which they are
+ * to be served: the one of a parent, which the role must own, or all enabled
+ * ones whose parent it owns.
+ */
+List *
+dbp_policies_of_role(Oid parent, Oid role)
+{
+	List *own = NIL;
+	ListCell *cell;
+
+	if (OidIsValid(parent))
+	{
+		DbpPolicy *policy = dbp_policy_get(parent);
+
+		if (!dbp_owns_relation(parent, role))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("must be owner of table %s", policy->table)));
+		return list_make1(policy);
+	}
+	foreach(cell, dbp_policy_load(InvalidOid, true))
+	{
+		DbpPolicy *policy = lfirst(cell);
+
+		if (dbp_owns_relation(policy->parent, role))
+			own = lappend(own, policy);
+	}
+	return own;
 }

@@ -14,11 +14,13 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "partition/maintain.h"
 #include "partition/partition.h"
+#include "partition/retire.h"
 
 /* A function keeps all its locks until its transaction ends */
 #define MAX_PARTITIONS_AT_ONCE 500
@@ -34,6 +36,7 @@ PG_FUNCTION_INFO_V1(dbperf_create_partitions);
 PG_FUNCTION_INFO_V1(dbperf_fill_gaps);
 PG_FUNCTION_INFO_V1(dbperf_backfill);
 PG_FUNCTION_INFO_V1(dbperf_run_maintenance);
+PG_FUNCTION_INFO_V1(dbperf_make_missing);
 PG_FUNCTION_INFO_V1(dbperf_maintain);
 
 /* An argument of type text, or NULL */
@@ -273,22 +276,22 @@ dbperf_backfill(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/*
- * run_maintenance(parent regclass) returns setof (parent, partition, action,
- * status, detail)
- */
-Datum
-dbperf_run_maintenance(PG_FUNCTION_ARGS)
+static void
+run_in_transaction(FunctionCallInfo fcinfo, bool retire)
 {
 	DbpMaintainRequest request = {0};
 	DbpMaintainResult result;
 
+	PreventCommandIfReadOnly("dbperf.run_maintenance()");
 	InitMaterializedSRF(fcinfo, 0);
 	request.parent = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
 	request.source = "manual";
 	request.reason = "request";
 	request.rows = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPI_connect();
+	/* first what a worker does, as long as this transaction holds no locks */
+	if (retire)
+		dbp_retire_remotely(request.parent, request.rows);
 	dbp_maintain_run(&request, &result);
 	SPI_finish();
 	if (result.more)
@@ -296,6 +299,26 @@ dbperf_run_maintenance(PG_FUNCTION_ARGS)
 				(errmsg("more partitions are due than one transaction should make"),
 				 errhint(
 					 "Run it again, or use CALL dbperf.maintain(), which commits after each.")));
+}
+
+/*
+ * run_maintenance(parent regclass) returns setof (parent, partition, action,
+ * status, detail)
+ */
+Datum
+dbperf_run_maintenance(PG_FUNCTION_ARGS)
+{
+	run_in_transaction(fcinfo, true);
+	return (Datum) 0;
+}
+
+/*
+ * make_missing(parent regclass): the same without retiring
+ */
+Datum
+dbperf_make_missing(PG_FUNCTION_ARGS)
+{
+	run_in_transaction(fcinfo, false);
 	return (Datum) 0;
 }
 

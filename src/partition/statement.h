@@ -12,7 +12,7 @@
 
 #include "partition/partition.h"
 
-#define DBP_STATEMENT_ARGS 15
+#define DBP_STATEMENT_ARGS 17
 
 typedef struct DbpStatement
 {

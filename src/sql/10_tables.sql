@@ -18,6 +18,15 @@ CREATE TABLE dbperf.policy (
     lock_budget        interval  NOT NULL DEFAULT '200 ms',
     sanity_window      interval,
     sanity_step        bigint,
+    detach_after       interval,
+    detach_step        bigint,
+    drop_after         interval,
+    drop_step          bigint,
+    recycle_for        interval  NOT NULL DEFAULT '7 days',
+    archive_schema     name,
+    require_archive    boolean   NOT NULL DEFAULT false,
+    quiet_hours        text,
+    lock_tries         integer   NOT NULL DEFAULT 4,
     created_at         timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE dbperf.policy IS 'How the partitions of each managed table are to be; every row is validated when it is written';
@@ -36,6 +45,15 @@ COMMENT ON COLUMN dbperf.policy.run_order IS 'lower numbers are maintained first
 COMMENT ON COLUMN dbperf.policy.lock_budget IS 'how long one try may poll for its locks, and the longest wait that maintenance may cause';
 COMMENT ON COLUMN dbperf.policy.sanity_window IS 'an insert that found no partition has one made if its key lies this close to now';
 COMMENT ON COLUMN dbperf.policy.sanity_step IS 'the same for plain numbers, around the highest partition with rows';
+COMMENT ON COLUMN dbperf.policy.detach_after IS 'a partition is detached once its upper bound is this old, for keys that are times; NULL: when it is due to be dropped, or never';
+COMMENT ON COLUMN dbperf.policy.detach_step IS 'the same for plain numbers: once its upper bound lies this far behind the current key';
+COMMENT ON COLUMN dbperf.policy.drop_after IS 'a detached partition is dropped once its upper bound is this old, and not before it was in the recycle bin for recycle_for; NULL: never';
+COMMENT ON COLUMN dbperf.policy.drop_step IS 'the same for plain numbers';
+COMMENT ON COLUMN dbperf.policy.recycle_for IS 'the shortest time between detaching a partition and dropping it';
+COMMENT ON COLUMN dbperf.policy.archive_schema IS 'schema of detached partitions; NULL: that of the parent with "_archive" added';
+COMMENT ON COLUMN dbperf.policy.require_archive IS 'whether a partition is dropped only after confirm_archive()';
+COMMENT ON COLUMN dbperf.policy.quiet_hours IS 'HH:MM-HH:MM in time_zone, may go past midnight: nothing is detached or dropped in these hours';
+COMMENT ON COLUMN dbperf.policy.lock_tries IS 'how many rounds of polling for locks a partition is given before it has to wait for the next run';
 COMMENT ON COLUMN dbperf.policy.created_at IS 'when the table came under management; a row that arrives with another time than now comes from a dump';
 
 -- What the last run knew of each policy; made anew when it is lost.
@@ -46,12 +64,27 @@ CREATE TABLE dbperf.policy_state (
     last_error_at  timestamptz,
     failures       integer NOT NULL DEFAULT 0,
     next_try_at    timestamptz,
+    retire_error   text,
+    retire_error_at timestamptz,
+    retire_failures integer NOT NULL DEFAULT 0,
+    retire_next_try_at timestamptz,
+    clock_at       timestamptz,
+    clock_suspect_until timestamptz,
+    boot_id        text,
+    boot_at        timestamptz,
     attempt_run    bigint,
     attempts       integer NOT NULL DEFAULT 0,
     restored_by    integer,
     restorer_start timestamptz
 );
 COMMENT ON TABLE dbperf.policy_state IS 'When each managed table was last looked at, and what went wrong';
+COMMENT ON COLUMN dbperf.policy_state.retire_error IS 'what keeps partitions from being detached or dropped; NULL: nothing';
+COMMENT ON COLUMN dbperf.policy_state.retire_failures IS 'how often in a row that failed, or had to wait for others to end';
+COMMENT ON COLUMN dbperf.policy_state.retire_next_try_at IS 'when it is tried again; a call by hand does not wait for it';
+COMMENT ON COLUMN dbperf.policy_state.clock_at IS 'time at the last look for partitions to retire';
+COMMENT ON COLUMN dbperf.policy_state.clock_suspect_until IS 'the clock has jumped: until then nothing is detached or dropped by policy';
+COMMENT ON COLUMN dbperf.policy_state.boot_id IS 'start of the machine that this was in';
+COMMENT ON COLUMN dbperf.policy_state.boot_at IS 'when the clock said that start was';
 COMMENT ON COLUMN dbperf.policy_state.attempt_run IS 'run of the worker that makes partitions of this table, or crashed at it; NULL: none';
 COMMENT ON COLUMN dbperf.policy_state.attempts IS 'how many such runs there were in a row';
 COMMENT ON COLUMN dbperf.policy_state.restored_by IS 'process that brought the policy from a dump; NULL: it was made here';
@@ -70,6 +103,8 @@ CREATE TABLE dbperf.job_runs (
         CHECK (status IN ('running', 'ok', 'partial', 'failed', 'canceled', 'crashed')),
     parents_checked    integer NOT NULL DEFAULT 0,
     partitions_created integer NOT NULL DEFAULT 0,
+    partitions_detached integer NOT NULL DEFAULT 0,
+    partitions_dropped integer NOT NULL DEFAULT 0,
     failures           integer NOT NULL DEFAULT 0,
     ms_waited          numeric(14,3) NOT NULL DEFAULT 0,
     ms_held            numeric(14,3) NOT NULL DEFAULT 0,

@@ -128,6 +128,46 @@ END
 $$;
 COMMENT ON FUNCTION dbperf.check_interval(interval, regtype) IS 'Raises an error unless this can be the length of partitions';
 
+-- A time to wait for: not backwards in any part, as the parts of an interval have no fixed ratio.
+CREATE FUNCTION dbperf.check_waiting_time(setting text, len interval)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT isfinite(len) THEN
+        RAISE EXCEPTION '% must be finite, not "%"', setting, len
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave detach_after and drop_after NULL for what is never to be done.';
+    END IF;
+    IF extract(year FROM len) < 0 OR extract(month FROM len) < 0 OR extract(day FROM len) < 0
+        OR len - date_trunc('day', len) < interval '0' THEN
+        RAISE EXCEPTION 'no part of % may be negative, as in "%"', setting, len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF len > interval '1000 years' THEN
+        RAISE EXCEPTION '% must be at most 1000 years, not "%"', setting, len
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION dbperf.check_waiting_time(text, interval) IS 'Raises an error unless something can be done this long after something else';
+
+-- 1000 would be read as so many seconds: data would be gone before anybody saw the mistake.
+CREATE FUNCTION dbperf.read_waiting_time(setting text, value text)
+RETURNS interval
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF value ~* '^\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*$' AND value::numeric <> 0 THEN
+        RAISE EXCEPTION '% "%" has no unit', setting, value
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Give a time such as ''3 months'' or ''90 days''.';
+    END IF;
+    RETURN value::interval;
+END
+$$;
+COMMENT ON FUNCTION dbperf.read_waiting_time(text, text) IS 'A time given as text, with its unit';
+
 -- Every row of dbperf.policy passes here, whoever writes it: manage(), a restore, or an UPDATE.
 CREATE FUNCTION dbperf.check_policy()
 RETURNS trigger
@@ -207,6 +247,16 @@ BEGIN
         IF NEW.sanity_window < '0' THEN
             RAISE EXCEPTION 'sanity window must not be negative' USING ERRCODE = 'invalid_parameter_value';
         END IF;
+        IF num_nonnulls(NEW.detach_step, NEW.drop_step) > 0 THEN
+            RAISE EXCEPTION 'detach_step and drop_step are for keys that are plain numbers'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Use detach_after and drop_after.';
+        END IF;
+        PERFORM dbperf.check_waiting_time('detach_after', NEW.detach_after);
+        PERFORM dbperf.check_waiting_time('drop_after', NEW.drop_after);
+        IF NEW.drop_after < NEW.detach_after THEN
+            RAISE EXCEPTION 'drop_after (%) must not be less than detach_after (%)', NEW.drop_after, NEW.detach_after
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'A partition is detached before it is dropped.';
+        END IF;
     ELSE
         IF NEW.partition_step IS NULL THEN
             RAISE EXCEPTION 'table % needs a partition step', parent
@@ -227,6 +277,19 @@ BEGIN
         IF NEW.sanity_step < 0 THEN
             RAISE EXCEPTION 'sanity step must not be negative' USING ERRCODE = 'invalid_parameter_value';
         END IF;
+        IF num_nonnulls(NEW.detach_after, NEW.drop_after) > 0 THEN
+            RAISE EXCEPTION 'detach_after and drop_after are for keys that are times'
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'Use detach_step and drop_step, or give an epoch_unit if the key counts time.';
+        END IF;
+        IF least(NEW.detach_step, NEW.drop_step) < 0 THEN
+            RAISE EXCEPTION '% must not be negative', CASE WHEN NEW.detach_step < 0 THEN 'detach_step' ELSE 'drop_step' END
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        IF NEW.drop_step < NEW.detach_step THEN
+            RAISE EXCEPTION 'drop_step (%) must not be less than detach_step (%)', NEW.drop_step, NEW.detach_step
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'A partition is detached before it is dropped.';
+        END IF;
     END IF;
 
     IF NEW.premake IS NULL OR NEW.premake NOT BETWEEN 0 AND 1000 THEN
@@ -235,6 +298,16 @@ BEGIN
     IF NEW.lock_budget IS NULL OR NEW.lock_budget NOT BETWEEN '1 ms' AND '1 minute' THEN
         RAISE EXCEPTION 'lock budget must be between 1 ms and 1 minute, not %', NEW.lock_budget USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF NEW.lock_tries IS NULL OR NEW.lock_tries NOT BETWEEN 1 AND 20 THEN
+        RAISE EXCEPTION 'lock tries must be between 1 and 20, not %', NEW.lock_tries USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM dbperf.check_waiting_time('recycle_for', NEW.recycle_for);
+    IF NEW.quiet_hours !~ '^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$'
+        OR split_part(NEW.quiet_hours, '-', 1) = split_part(NEW.quiet_hours, '-', 2) THEN
+        RAISE EXCEPTION 'quiet hours "%" are not two different times of day', NEW.quiet_hours
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give them as HH:MM-HH:MM, such as 09:30-16:00 or, past midnight, 22:00-06:00.';
+    END IF;
     -- pg_timezone_names is slow: ask it only when there is something to ask
     IF NEW.time_zone IS DISTINCT FROM 'UTC' AND (TG_OP = 'INSERT' OR NEW.time_zone IS DISTINCT FROM OLD.time_zone)
         AND NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = NEW.time_zone) THEN
@@ -242,6 +315,22 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Use an IANA name such as "America/New_York" (see pg_timezone_names).';
     END IF;
     PERFORM dbperf.check_naming_pattern(NEW.naming_pattern);
+    IF NEW.archive_schema IN ('', 'dbperf', 'information_schema') OR starts_with(NEW.archive_schema::text, 'pg_') THEN
+        RAISE EXCEPTION 'detached partitions cannot be moved to schema "%"', NEW.archive_schema
+            USING ERRCODE = 'reserved_name', HINT = 'Name a schema that is for them alone, or NULL for that of the table with "_archive" added.';
+    END IF;
+    IF NEW.archive_schema = (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = parent) THEN
+        -- the table was moved there since
+        IF TG_OP = 'INSERT' AND NEW.created_at <> now() THEN
+            RAISE WARNING 'archive schema "%" of the policy of table % is the one that the table is in', NEW.archive_schema, parent
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Detached partitions go to the default schema.';
+            NEW.archive_schema := NULL;
+        ELSE
+            RAISE EXCEPTION 'archive schema "%" is the one that table % is in', NEW.archive_schema, parent
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'Name another, or NULL for that of the table with "_archive" added.';
+        END IF;
+    END IF;
     IF NEW.tablespace IS NOT NULL AND
         NOT EXISTS (SELECT FROM pg_tablespace t WHERE t.spcname = NEW.tablespace AND t.spcname <> 'pg_global') THEN
         IF TG_OP = 'INSERT' AND NEW.created_at <> now() THEN
@@ -252,6 +341,12 @@ BEGIN
             RETURN NEW;
         END IF;
         RAISE EXCEPTION 'tablespace "%" does not exist, or cannot hold tables', NEW.tablespace USING ERRCODE = 'undefined_object';
+    END IF;
+    -- whoever names a schema and may make it, makes it: later, it could be anybody's
+    IF NEW.archive_schema IS NOT NULL AND (TG_OP = 'UPDATE' OR NEW.created_at = now())
+        AND NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = NEW.archive_schema)
+        AND has_database_privilege(current_database(), 'CREATE') AND pg_has_role(owner, 'MEMBER') THEN
+        EXECUTE format('CREATE SCHEMA %I AUTHORIZATION %I', NEW.archive_schema, pg_get_userbyid(owner));
     END IF;
     RETURN NEW;
 END
@@ -278,10 +373,17 @@ BEGIN
         RETURN NULL;
     END IF;
     IF TG_OP = 'DELETE' THEN
+        IF n IS NOT NULL AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = p.parent AND i.inhdetachpending) THEN
+            RAISE WARNING 'a partition of table % is still being detached', n
+                USING HINT = 'ALTER TABLE ... DETACH PARTITION ... FINALIZE ends that; dbperf.manage() has it ended for you.';
+        END IF;
         DELETE FROM dbperf.policy_state WHERE parent = p.parent;
     ELSIF TG_OP = 'UPDATE' THEN
         -- what failed before may be mended now: no more waiting
-        UPDATE dbperf.policy_state SET next_try_at = NULL WHERE parent = p.parent;
+        UPDATE dbperf.policy_state SET next_try_at = NULL, retire_next_try_at = NULL WHERE parent = p.parent;
+        IF num_nonnulls(p.detach_after, p.detach_step, p.drop_after, p.drop_step) = 0 THEN
+            UPDATE dbperf.policy_state SET retire_error = NULL, retire_error_at = NULL, retire_failures = 0 WHERE parent = p.parent;
+        END IF;
     END IF;
     -- a restore: the events arrive as well, and say when it came under management
     IF TG_OP = 'INSERT' AND p.created_at <> now() THEN
@@ -291,7 +393,8 @@ BEGIN
         RETURN NULL;
     END IF;
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO dbperf.policy_state (parent) VALUES (p.parent) ON CONFLICT DO NOTHING;
+        INSERT INTO dbperf.policy_state (parent, boot_id, boot_at)
+            SELECT p.parent, b.id, b.at FROM dbperf.boot() b ON CONFLICT DO NOTHING;
     END IF;
     INSERT INTO dbperf.partition_events (source, action, parent, detail)
         VALUES ('manual', CASE TG_OP WHEN 'INSERT' THEN 'manage' WHEN 'UPDATE' THEN 'alter_policy' ELSE 'unmanage' END,
@@ -316,6 +419,9 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    DELETE FROM dbperf.recycle_bin b
+        USING pg_event_trigger_dropped_objects() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid IN (b.partition, b.parent);
     DELETE FROM dbperf.policy p
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = p.parent;
@@ -329,7 +435,7 @@ BEGIN
         AND e.seq IS NULL AND e.action = 'unmanage' AND e.parent = d.objid::text;
 END
 $$;
-COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes the policies of dropped tables';
+COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes dropped tables from policies and recycle bin';
 
 CREATE EVENT TRIGGER dbperf_forget_dropped ON sql_drop
     WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
@@ -407,15 +513,19 @@ CREATE FUNCTION dbperf.alter_policy(
     parent regclass, partition_interval text DEFAULT NULL, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
     time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
-    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
+    drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    p       dbperf.policy;
-    is_time boolean;
+    p            dbperf.policy;
+    is_time      boolean;
+    never_detach boolean := coalesce(lower(detach_after) = 'never', false);
+    never_drop   boolean := coalesce(lower(drop_after) = 'never', false);
 BEGIN
     SELECT * INTO p FROM dbperf.policy q WHERE q.parent = alter_policy.parent FOR UPDATE;
     IF NOT FOUND THEN
@@ -442,17 +552,30 @@ BEGIN
         run_order = coalesce(alter_policy.run_order, p.run_order),
         lock_budget = coalesce(alter_policy.lock_budget, p.lock_budget),
         sanity_window = CASE WHEN is_time THEN coalesce(alter_policy.sanity_window::interval, p.sanity_window) END,
-        sanity_step = CASE WHEN NOT is_time THEN coalesce(alter_policy.sanity_window::bigint, p.sanity_step) END
+        sanity_step = CASE WHEN NOT is_time THEN coalesce(alter_policy.sanity_window::bigint, p.sanity_step) END,
+        detach_after = CASE WHEN is_time AND NOT never_detach THEN coalesce(dbperf.read_waiting_time('detach_after', alter_policy.detach_after), p.detach_after) END,
+        detach_step = CASE WHEN NOT is_time AND NOT never_detach THEN coalesce(alter_policy.detach_after::bigint, p.detach_step) END,
+        drop_after = CASE WHEN is_time AND NOT never_drop THEN coalesce(dbperf.read_waiting_time('drop_after', alter_policy.drop_after), p.drop_after) END,
+        drop_step = CASE WHEN NOT is_time AND NOT never_drop THEN coalesce(alter_policy.drop_after::bigint, p.drop_step) END,
+        recycle_for = coalesce(alter_policy.recycle_for, p.recycle_for),
+        archive_schema = CASE WHEN alter_policy.archive_schema IN ('', 'none') THEN NULL
+            ELSE coalesce(alter_policy.archive_schema, p.archive_schema) END,
+        require_archive = coalesce(alter_policy.require_archive, p.require_archive),
+        quiet_hours = CASE WHEN alter_policy.quiet_hours IN ('', 'none') THEN NULL
+            ELSE coalesce(alter_policy.quiet_hours, p.quiet_hours) END,
+        lock_tries = coalesce(alter_policy.lock_tries, p.lock_tries)
     WHERE q.parent = alter_policy.parent;
 END
 $$;
-COMMENT ON FUNCTION dbperf.alter_policy(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'Changes the given settings of a policy; NULL leaves one as it is, tablespace '''' goes back to the parent''s';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'Changes the given settings of a policy; NULL leaves one as it is; '''' for tablespace, archive_schema and quiet_hours and ''never'' for detach_after and drop_after take one back';
 
 CREATE FUNCTION dbperf.manage(
     parent regclass, partition_interval text DEFAULT NULL, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
     time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
-    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
+    drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -470,18 +593,22 @@ BEGIN
     IF EXISTS (SELECT FROM dbperf.policy q WHERE q.parent = manage.parent) THEN
         RAISE NOTICE 'table % is managed already: the given settings are changed', parent;
         PERFORM dbperf.alter_policy(parent, partition_interval, premake, anchor, time_zone, epoch_unit, naming_pattern,
-                                    tablespace, enabled, run_order, lock_budget, sanity_window);
+                                    tablespace, enabled, run_order, lock_budget, sanity_window, detach_after, drop_after,
+                                    recycle_for, archive_schema, require_archive, quiet_hours, lock_tries);
     ELSE
         key := dbperf.partition_key(parent);
         found_as := dbperf.infer_policy(parent);
         named := (SELECT relname FROM pg_class WHERE oid = parent);
         is_time := key.key_type NOT IN ('integer'::regtype, 'bigint'::regtype) OR epoch_unit IS NOT NULL;
+        detach_after := CASE WHEN lower(detach_after) <> 'never' THEN detach_after END;
+        drop_after := CASE WHEN lower(drop_after) <> 'never' THEN drop_after END;
         -- our own two tables have a customary length; any other is as its partitions are
         partition_interval := coalesce(partition_interval,
             CASE WHEN is_time THEN found_as.partition_interval::text ELSE found_as.partition_step::text END,
             CASE WHEN is_time THEN CASE named WHEN 'market_data' THEN '1 month' WHEN 'alert_logs' THEN '3 months' END END);
         INSERT INTO dbperf.policy (parent, partition_interval, partition_step, epoch_unit, premake, anchor, anchor_key,
-            time_zone, naming_pattern, tablespace, enabled, run_order, lock_budget, sanity_window, sanity_step)
+            time_zone, naming_pattern, tablespace, enabled, run_order, lock_budget, sanity_window, sanity_step,
+            detach_after, detach_step, drop_after, drop_step, recycle_for, archive_schema, require_archive, quiet_hours, lock_tries)
         VALUES (parent,
             CASE WHEN is_time THEN partition_interval::interval END,
             CASE WHEN NOT is_time THEN partition_interval::bigint END,
@@ -497,55 +624,72 @@ BEGIN
             coalesce(run_order, 100),
             coalesce(lock_budget, '200 ms'),
             CASE WHEN is_time THEN sanity_window::interval END,
-            CASE WHEN NOT is_time THEN sanity_window::bigint END);
+            CASE WHEN NOT is_time THEN sanity_window::bigint END,
+            CASE WHEN is_time THEN dbperf.read_waiting_time('detach_after', detach_after) END,
+            CASE WHEN NOT is_time THEN detach_after::bigint END,
+            CASE WHEN is_time THEN dbperf.read_waiting_time('drop_after', drop_after) END,
+            CASE WHEN NOT is_time THEN drop_after::bigint END,
+            coalesce(recycle_for, '7 days'),
+            nullif(nullif(archive_schema, ''), 'none'),
+            coalesce(require_archive, false),
+            nullif(nullif(quiet_hours, ''), 'none'),
+            coalesce(lock_tries, 4));
     END IF;
     IF (SELECT q.enabled FROM dbperf.policy q WHERE q.parent = manage.parent) THEN
-        PERFORM dbperf.run_maintenance(parent);
+        PERFORM dbperf.make_missing(parent);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION dbperf.manage(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'Puts a range-partitioned table under management: its partitions are made ahead of time from now on';
+COMMENT ON FUNCTION dbperf.manage(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'Puts a range-partitioned table under management: its partitions are made ahead of time from now on';
 
 -- The same for those who give an interval or a number as such.
 CREATE FUNCTION dbperf.manage(
     parent regclass, partition_interval interval, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
     time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
-    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
+    drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
-COMMENT ON FUNCTION dbperf.manage(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'manage() with a partition interval of type interval';
+AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
+COMMENT ON FUNCTION dbperf.manage(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'manage() with a partition interval of type interval';
 
 CREATE FUNCTION dbperf.manage(
     parent regclass, partition_interval bigint, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
     time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
-    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
+    drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
-COMMENT ON FUNCTION dbperf.manage(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'manage() with a number of keys as partition interval';
+AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
+COMMENT ON FUNCTION dbperf.manage(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'manage() with a number of keys as partition interval';
 
 CREATE FUNCTION dbperf.alter_policy(
     parent regclass, partition_interval interval, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
     time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
-    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
+    drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
-COMMENT ON FUNCTION dbperf.alter_policy(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'alter_policy() with a partition interval of type interval';
+AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'alter_policy() with a partition interval of type interval';
 
 CREATE FUNCTION dbperf.alter_policy(
     parent regclass, partition_interval bigint, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
     time_zone text DEFAULT NULL, epoch_unit text DEFAULT NULL, naming_pattern text DEFAULT NULL,
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
-    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL)
+    lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
+    drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)';
-COMMENT ON FUNCTION dbperf.alter_policy(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text) IS 'alter_policy() with a number of keys as partition interval';
+AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'alter_policy() with a number of keys as partition interval';
 
 CREATE FUNCTION dbperf.unmanage(parent regclass)
 RETURNS boolean

@@ -144,9 +144,16 @@ CREATE FUNCTION dbperf.run_maintenance(INOUT parent regclass DEFAULT NULL, OUT p
 RETURNS SETOF record
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'dbperf_run_maintenance';
-COMMENT ON FUNCTION dbperf.run_maintenance(regclass) IS 'Makes what is missing for one managed table, or for all that the user owns, in one transaction; a row for each step';
+COMMENT ON FUNCTION dbperf.run_maintenance(regclass) IS 'Does what plan_maintenance() shows for one managed table, or for all that the user owns: makes partitions in this transaction, and has a background worker detach and drop what is due; a row for each step';
+
+-- manage() uses it: a worker would not see a policy that has not been committed.
+CREATE FUNCTION dbperf.make_missing(INOUT parent regclass, OUT partition text, OUT action text, OUT status text, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'dbperf_make_missing';
+COMMENT ON FUNCTION dbperf.make_missing(regclass) IS 'Makes the partitions that are missing, and retires none';
 
 CREATE PROCEDURE dbperf.maintain(parent regclass DEFAULT NULL, source text DEFAULT 'manual')
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'dbperf_maintain';
-COMMENT ON PROCEDURE dbperf.maintain(regclass, text) IS 'As run_maintenance(), with a transaction for each partition; what pg_cron runs';
+COMMENT ON PROCEDURE dbperf.maintain(regclass, text) IS 'As run_maintenance(), with a transaction for each partition and without another process; what pg_cron runs';

@@ -42,7 +42,8 @@ COMMENT ON COLUMN dbperf.partitions.last_write IS 'when the table''s files were 
 
 CREATE VIEW dbperf.partition_health AS
 WITH measured AS (
-    SELECT h.*, p.premake, p.enabled, s.last_run_at, s.last_error, s.last_error_at, s.failures, s.next_try_at,
+    SELECT h.*, p.premake, p.enabled, num_nonnulls(p.detach_after, p.detach_step, p.drop_after, p.drop_step) > 0 AS retires, s.last_run_at, s.last_error, s.last_error_at, s.failures, s.next_try_at, s.retire_error,
+           s.retire_error_at, s.retire_failures, s.retire_next_try_at, dbperf.clock_reason(h.parent) AS clock_reason,
            greatest(2 * current_setting('dbperf.naptime', true)::interval, interval '1 hour') AS stale_after
     FROM dbperf.policy_health() h
     JOIN dbperf.policy p ON p.parent = h.parent
@@ -57,12 +58,14 @@ WITH measured AS (
             CASE WHEN NOT m.covered AND m.default_partition IS NOT NULL THEN 'no partition for the current key: inserts go to the default partition' END,
             CASE WHEN m.covered AND m.missing > 0 AND (m.future_ready > 0 OR m.default_partition IS NOT NULL) THEN format('%s partition(s) that should be ready are missing', m.missing) END,
             CASE WHEN m.gaps > 0 THEN format('%s gap(s) between partitions (see partition_gaps())', m.gaps) END,
-            CASE WHEN m.detaching > 0 THEN format('%s partition(s) are being detached and take no rows (if that was interrupted: ALTER TABLE ... DETACH PARTITION ... FINALIZE)', m.detaching) END,
+            CASE WHEN m.detaching > 0 THEN format('%s partition(s) are being detached and take no rows', m.detaching) END,
             CASE WHEN m.spanning > 0 THEN format('%s partition(s) overlap several periods', m.spanning) END,
             CASE WHEN m.dst_drift > 0 THEN format('bounds of %s partition(s) miss the period by daylight saving time', m.dst_drift) END,
             CASE WHEN m.off_grid > m.dst_drift THEN format('bounds of %s partition(s) are not those of the policy', m.off_grid - m.dst_drift) END,
             CASE WHEN m.default_has_rows THEN format('default partition %s has rows', m.default_partition) END,
             CASE WHEN m.last_error IS NOT NULL THEN format('last maintenance failed: %s', m.last_error) END,
+            CASE WHEN m.retire_error IS NOT NULL THEN format('retiring partitions is held up: %s', m.retire_error) END,
+            CASE WHEN m.retires THEN m.clock_reason END,
             CASE WHEN NOT m.enabled THEN 'the policy is disabled' END,
             CASE WHEN m.enabled AND m.last_run_at < clock_timestamp() - m.stale_after
                  THEN format('no maintenance since %s', date_trunc('second', m.last_run_at)) END
@@ -89,7 +92,11 @@ SELECT parent,
        last_error,
        last_error_at,
        failures,
-       next_try_at
+       next_try_at,
+       retire_error,
+       retire_error_at,
+       retire_failures,
+       retire_next_try_at
 FROM judged;
 COMMENT ON VIEW dbperf.partition_health IS 'Health of each managed table, measured from the catalogs now; status ok, warning or critical with its reasons';
 COMMENT ON COLUMN dbperf.partition_health.future_ready IS 'partitions beyond the current one, without a gap';
@@ -99,6 +106,7 @@ COMMENT ON COLUMN dbperf.partition_health.covered_until IS 'first key after the 
 COMMENT ON COLUMN dbperf.partition_health.overlapping IS 'partitions that cover several periods of the policy';
 COMMENT ON COLUMN dbperf.partition_health.off_grid IS 'partitions with a bound that is not one of the policy''s';
 COMMENT ON COLUMN dbperf.partition_health.dst_drift IS 'those that miss it by two hours or less, as after a change of daylight saving time';
+COMMENT ON COLUMN dbperf.partition_health.retire_error IS 'what keeps partitions from being detached or dropped: an error, or what is waited for';
 COMMENT ON COLUMN dbperf.partition_health.default_has_rows IS 'a real look into the default partition; NULL: there is none, or it is locked';
 
 CREATE VIEW dbperf.partition_metrics AS

@@ -11,9 +11,6 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
@@ -23,16 +20,12 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/proc.h"
-#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "call.h"
 #include "compat.h"
 #include "guc.h"
 #include "partition/maintain.h"
@@ -49,28 +42,6 @@ static DbpSlot *my_slot = NULL;
 static DbpReport report;
 
 static instr_time slice_start;
-static volatile sig_atomic_t terminate_requested = false;
-
-/*
- * The first SIGTERM cancels what is being done, so that the run is recorded as
- * canceled; if that is not soon enough for somebody, the next one insists.
- */
-static void
-handle_sigterm(SIGNAL_ARGS)
-{
-	int save_errno = errno;
-
-	if (terminate_requested)
-		die(postgres_signal_arg);
-	else if (!proc_exit_inprogress)
-	{
-		terminate_requested = true;
-		InterruptPending = true;
-		QueryCancelPending = true;
-		SetLatch(MyLatch);
-	}
-	errno = save_errno;
-}
 
 /* Cut between two characters: worker_status shows it to clients */
 static void
@@ -126,51 +97,6 @@ worker_arrives(int index)
 	return true;
 }
 
-/*
- * What postgresql.conf or ALTER DATABASE say for clients must not change what
- * maintenance does, nor make it wait for ever.
- */
-static void
-pin_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"application_name", "dbperf worker"},
-		{"search_path", "pg_catalog, pg_temp"},
-		{"DateStyle", "ISO, MDY"},
-		{"IntervalStyle", "postgres"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_deferrable", "off"},
-		{"default_transaction_read_only", "off"},
-		{"session_replication_role", "origin"},
-		{"synchronous_commit", "local"}, /* locks must not be held for a standby that is away */
-		{"role", "none"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"transaction_timeout", "0"}, /* since 17 */
-	};
-
-	for (int i = 0; i < (int) lengthof(settings); i++)
-	{
-		if (GetConfigOption(settings[i][0], true, false) != NULL)
-			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	}
-
-	/* in a deadlock with DROP EXTENSION it is the worker that gives way, and in time */
-	SetConfigOption("lock_timeout", psprintf("%d", Max(Min(DeadlockTimeout / 2, 1000), 1)),
-					PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-/* For the case that the error of the SIGTERM was caught on its way */
-static void
-check_for_termination(void)
-{
-	CHECK_FOR_INTERRUPTS();
-	if (terminate_requested)
-		ereport(ERROR,
-				(errcode(ERRCODE_QUERY_CANCELED),
-				 errmsg("canceling maintenance because the worker is to end")));
-}
-
 /* What is left of the time slice; 0: nothing */
 static int
 slice_left_ms(void)
@@ -200,87 +126,14 @@ pause_until(TimestampTz next_due)
 	return Max((next_due - now) / 1000 + 1, DBP_MIN_DELAY_MS);
 }
 
-/*
- * Begins a transaction in which SPI can commit and go on. That takes what a
- * CALL has: a portal, whose memory and whose snapshot outlive a commit.
- */
-static Portal
-begin_call(void)
-{
-	Portal portal;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	portal = CreateNewPortal();
-	portal->visible = false;
-	portal->status = PORTAL_ACTIVE;
-	portal->activeSubid = GetCurrentSubTransactionId();
-	ActivePortal = portal;
-	PortalContext = portal->portalContext;
-	EnsurePortalSnapshotExists();
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect_ext failed");
-	return portal;
-}
-
-static void
-end_call(Portal portal)
-{
-	SPI_finish();
-	if (portal->portalSnapshot != NULL)
-	{
-		portal->portalSnapshot = NULL;
-		PopActiveSnapshot();
-	}
-	portal->status = PORTAL_DONE;
-	ActivePortal = NULL;
-	PortalContext = NULL;
-	PortalDrop(portal, false);
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-}
-
-/* The same after an error, before the transaction is rolled back */
-static void
-fail_call(void)
-{
-	if (ActivePortal != NULL)
-	{
-		ActivePortal->portalSnapshot = NULL;
-		MarkPortalFailed(ActivePortal);
-	}
-	ActivePortal = NULL;
-	PortalContext = NULL;
-}
-
-/* A transaction that does nothing more than one look or one change */
-static void
-begin_simple(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
-static void
-end_simple(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-}
-
 static bool
 has_extension(void)
 {
 	bool exists;
 
-	begin_simple();
+	dbp_simple_begin();
 	exists = dbp_extension_exists();
-	end_simple();
+	dbp_simple_end();
 	return exists;
 }
 
@@ -294,16 +147,16 @@ run_request(DbpMaintainRequest *request)
 	Portal portal;
 
 	memset(&result, 0, sizeof(result));
-	check_for_termination();
+	dbp_call_check_termination();
 	request->source = "worker";
 	request->commit_each = true;
 	request->slice_ms = Max(slice_left_ms(), 1);
 	request->background = true;
 
 	pgstat_report_activity(STATE_RUNNING, psprintf("partition maintenance (%s)", request->reason));
-	portal = begin_call();
+	portal = dbp_call_begin();
 	dbp_maintain_run(request, &result);
-	end_call(portal);
+	dbp_call_end(portal);
 	pgstat_report_activity(STATE_IDLE, NULL);
 
 	report.created += result.created;
@@ -360,42 +213,21 @@ run_order(void)
 }
 
 /*
- * Runs a part of the job. When that throws: rolls back, puts the error into
- * the report, returns false.
+ * Runs a part of the job. When that throws: puts the error into the report,
+ * returns false.
  */
 static bool
 run_guarded(void (*part)(void), MemoryContext context)
 {
-	volatile bool ok = true;
+	ErrorData *error = dbp_call_guarded(part, context);
 
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		part();
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
-
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		fail_call();
-		AbortOutOfAnyTransaction();
-		LWLockReleaseAll();
-		MemoryContextSwitchTo(context);
-
-		report.outcome =
-			edata->sqlerrcode == ERRCODE_QUERY_CANCELED ? DBP_OUTCOME_CANCELED : DBP_OUTCOME_FAILED;
-		report.sqlerrcode = edata->sqlerrcode;
-		set_error(edata->message);
-		ok = false;
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	return ok;
+	if (error == NULL)
+		return true;
+	report.outcome =
+		error->sqlerrcode == ERRCODE_QUERY_CANCELED ? DBP_OUTCOME_CANCELED : DBP_OUTCOME_FAILED;
+	report.sqlerrcode = error->sqlerrcode;
+	set_error(error->message);
+	return false;
 }
 
 /*
@@ -420,14 +252,14 @@ settle_run(void)
 	values[2] = Int32GetDatum(MyProcPid);
 	values[3] = TimestampTzGetDatum(MyStartTimestamp);
 
-	begin_simple();
+	dbp_simple_begin();
 	if (SPI_execute_with_args("UPDATE dbperf.job_runs"
 							  " SET status = $1, error = $2,"
 							  " finished_at = pg_catalog.clock_timestamp()"
 							  " WHERE status = 'running' AND pid = $3 AND backend_start = $4",
 							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update dbperf.job_runs");
-	end_simple();
+	dbp_simple_end();
 }
 
 /*
@@ -448,9 +280,7 @@ dbp_worker_main(Datum arg)
 	if (!worker_arrives(DatumGetInt32(arg)))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(order.dboid, InvalidOid, 0);
-	pqsignal(SIGTERM, handle_sigterm);
-	pqsignal(SIGINT, StatementCancelHandler);
-	pin_settings();
+	dbp_call_init("dbperf worker");
 	/* waiting for CREATE DATABASE to let go of the database is no work */
 	INSTR_TIME_SET_CURRENT(slice_start);
 

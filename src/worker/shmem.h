@@ -120,7 +120,7 @@ typedef struct DbpShmem
 /* NULL when the library was not loaded by shared_preload_libraries */
 extern DbpShmem *dbp_shmem;
 
-/* True in the launcher and in its workers */
+/* True in the launcher and in every worker, a session's (remote.h) too */
 extern bool dbp_is_worker_process;
 
 /* shmem.c */

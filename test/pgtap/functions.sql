@@ -14,13 +14,20 @@ SELECT results_eq(format('SELECT arguments, result FROM pg_temp.signatures(ARRAY
     SELECT 'parent regclass, partition_interval ' || i || ', premake integer DEFAULT NULL::integer, anchor text DEFAULT NULL::text, '
         'time_zone text DEFAULT NULL::text, epoch_unit text DEFAULT NULL::text, naming_pattern text DEFAULT NULL::text, '
         'tablespace name DEFAULT NULL::name, enabled boolean DEFAULT NULL::boolean, run_order integer DEFAULT NULL::integer, '
-        'lock_budget interval DEFAULT NULL::interval, sanity_window text DEFAULT NULL::text', 'void'
+        'lock_budget interval DEFAULT NULL::interval, sanity_window text DEFAULT NULL::text, '
+        'detach_after text DEFAULT NULL::text, drop_after text DEFAULT NULL::text, recycle_for interval DEFAULT NULL::interval, '
+        'archive_schema name DEFAULT NULL::name, require_archive boolean DEFAULT NULL::boolean, '
+        'quiet_hours text DEFAULT NULL::text, lock_tries integer DEFAULT NULL::integer', 'void'
     FROM unnest('{bigint,interval,text DEFAULT NULL::text}'::text[]) i$$), f || '()')
 FROM unnest('{manage,alter_policy}'::text[]) f;
 
 CREATE TEMP TABLE expected (name name, arguments text, result text);
 INSERT INTO expected VALUES
+    ('attach_partition', 'partition regclass, hold_for interval DEFAULT NULL::interval', 'regclass'),
     ('backfill', 'IN parent regclass, IN from_at text, IN to_at text', 'procedure'),
+    ('cleanup_old_partitions', 'INOUT parent regclass DEFAULT NULL::regclass, OUT partition text, OUT action text, OUT status text, OUT detail text', 'SETOF record'),
+    ('confirm_archive', 'partition regclass, archive text, row_count bigint', 'void'),
+    ('confirm_clock', '', 'void'),
     ('create_alert_log_partition', 'at timestamp with time zone, parent regclass DEFAULT NULL::regclass', 'regclass'),
     ('create_market_data_partition', 'at timestamp with time zone, parent regclass DEFAULT NULL::regclass', 'regclass'),
     ('create_market_schema', 'schema name DEFAULT ''public''::name', 'void'),
@@ -30,10 +37,15 @@ INSERT INTO expected VALUES
     ('create_partition', 'parent regclass, at timestamp without time zone', 'regclass'),
     ('create_partition', 'parent regclass, at timestamp with time zone', 'regclass'),
     ('create_partitions', 'parent regclass, from_at text, to_at text', 'SETOF regclass'),
+    ('detach_partition', 'partition regclass', 'regclass'),
+    ('drain_default', 'INOUT parent regclass, batch_size integer DEFAULT 1000, OUT partition text, OUT action text, OUT status text, OUT detail text', 'SETOF record'),
+    ('drop_partition', 'partition regclass', 'boolean'),
     ('fill_gaps', 'parent regclass', 'SETOF regclass'),
     ('maintain', 'IN parent regclass DEFAULT NULL::regclass, IN source text DEFAULT ''manual''::text', 'procedure'),
     ('partition_bounds', 'parent regclass, OUT partition regclass, OUT ord integer, OUT lower_bound text, OUT upper_bound text, OUT is_default boolean, OUT detach_pending boolean, OUT state text', 'SETOF record'),
+    ('partition_default_status', 'parent regclass, OUT default_partition regclass, OUT lower_bound text, OUT upper_bound text, OUT row_count bigint, OUT obstacle text', 'SETOF record'),
     ('partition_gaps', 'parent regclass, OUT lower_bound text, OUT upper_bound text', 'SETOF record'),
+    ('plan_maintenance', 'INOUT parent regclass DEFAULT NULL::regclass, OUT step integer, OUT action text, OUT partition text, OUT sql text, OUT locks text[], OUT expected_ms numeric, OUT estimated_rows bigint, OUT bytes bigint, OUT blockers jsonb, OUT decision text, OUT reason text', 'SETOF record'),
     ('run_maintenance', 'INOUT parent regclass DEFAULT NULL::regclass, OUT partition text, OUT action text, OUT status text, OUT detail text', 'SETOF record'),
     ('schedule_with_cron', 'schedule text DEFAULT ''0 3 * * *''::text', 'bigint'),
     ('unmanage', 'parent regclass', 'boolean'),

@@ -38,6 +38,8 @@ SELECT is_empty($$SELECT d.objid::regclass FROM pg_depend d JOIN pg_class c ON d
                   WHERE d.deptype = 'e' AND c.relnamespace = 'shop'::regnamespace$$, 'no table belongs to the extension');
 SELECT results_eq($$SELECT parent, partition_interval, premake FROM dbperf.policy ORDER BY premake$$,
     $$VALUES ('shop.alert_logs'::regclass, interval '3 months', 1), ('shop.market_data', '1 month', 2)$$, 'policies');
+SELECT is_empty('SELECT parent FROM dbperf.policy WHERE num_nonnulls(detach_after, detach_step, drop_after, drop_step) > 0',
+                'no data is ever given up unless somebody asks for it');
 SELECT results_eq('SELECT DISTINCT status FROM dbperf.partition_health', $$VALUES ('ok')$$, 'both are healthy');
 
 SELECT * FROM finish();

@@ -10,7 +10,7 @@ RETURNS TABLE (col text, type text, default_value text, not_null boolean) LANGUA
     ORDER BY a.attnum
 $$;
 
-SELECT tables_are('dbperf', ARRAY['audit_head', 'job_runs', 'partition_events', 'policy', 'policy_state']);
+SELECT tables_are('dbperf', ARRAY['audit_head', 'job_runs', 'partition_events', 'policy', 'policy_state', 'recycle_bin']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('parent', 'regclass', '', true),
@@ -28,6 +28,15 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('lock_budget', 'interval', '''00:00:00.2''::interval', true),
     ('sanity_window', 'interval', '', false),
     ('sanity_step', 'bigint', '', false),
+    ('detach_after', 'interval', '', false),
+    ('detach_step', 'bigint', '', false),
+    ('drop_after', 'interval', '', false),
+    ('drop_step', 'bigint', '', false),
+    ('recycle_for', 'interval', '''7 days''::interval', true),
+    ('archive_schema', 'name', '', false),
+    ('require_archive', 'boolean', 'false', true),
+    ('quiet_hours', 'text', '', false),
+    ('lock_tries', 'integer', '4', true),
     ('created_at', 'timestamp with time zone', 'now()', true)
 $$, 'columns of policy');
 
@@ -38,6 +47,14 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy_state')$$, $$VA
     ('last_error_at', 'timestamp with time zone', '', false),
     ('failures', 'integer', '0', true),
     ('next_try_at', 'timestamp with time zone', '', false),
+    ('retire_error', 'text', '', false),
+    ('retire_error_at', 'timestamp with time zone', '', false),
+    ('retire_failures', 'integer', '0', true),
+    ('retire_next_try_at', 'timestamp with time zone', '', false),
+    ('clock_at', 'timestamp with time zone', '', false),
+    ('clock_suspect_until', 'timestamp with time zone', '', false),
+    ('boot_id', 'text', '', false),
+    ('boot_at', 'timestamp with time zone', '', false),
     ('attempt_run', 'bigint', '', false),
     ('attempts', 'integer', '0', true),
     ('restored_by', 'integer', '', false),
@@ -55,6 +72,8 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.job_runs')$$, $$VALUES
     ('status', 'text', '''running''::text', true),
     ('parents_checked', 'integer', '0', true),
     ('partitions_created', 'integer', '0', true),
+    ('partitions_detached', 'integer', '0', true),
+    ('partitions_dropped', 'integer', '0', true),
     ('failures', 'integer', '0', true),
     ('ms_waited', 'numeric(14,3)', '0', true),
     ('ms_held', 'numeric(14,3)', '0', true),
@@ -90,13 +109,50 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.audit_head')$$, $$VALU
     ('hash', 'bytea', '', false)
 $$, 'columns of audit_head');
 
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.recycle_bin')$$, $$VALUES
+    ('partition', 'regclass', '', true),
+    ('parent', 'regclass', '', true),
+    ('state', 'text', '', true),
+    ('lower_bound', 'text', '', true),
+    ('upper_bound', 'text', '', true),
+    ('upper_at', 'timestamp with time zone', '', false),
+    ('upper_key', 'bigint', '', false),
+    ('original_schema', 'name', '', true),
+    ('original_name', 'name', '', true),
+    ('place', 'text', '', false),
+    ('grants', 'text[]', '', true),
+    ('parent_columns', 'name[]', '', true),
+    ('parent_attnums', 'smallint[]', '', true),
+    ('inherited_constraints', 'name[]', '', true),
+    ('foreign_keys', 'text[]', '''{}''::text[]', true),
+    ('started_at', 'timestamp with time zone', '', true),
+    ('waits_for', 'text[]', '', false),
+    ('waits_since_start', 'timestamp with time zone', '', false),
+    ('detached_at', 'timestamp with time zone', '', false),
+    ('detached_lsn', 'pg_lsn', '', false),
+    ('hold_until', 'timestamp with time zone', '', false),
+    ('archive', 'text', '', false),
+    ('archive_rows', 'bigint', '', false),
+    ('archive_verified_at', 'timestamp with time zone', '', false),
+    ('inherited', 'jsonb', '', false)
+$$, 'columns of recycle_bin');
+
 SELECT col_is_pk('dbperf', 'policy', 'parent', 'parent of policy');
 SELECT col_is_pk('dbperf', 'policy_state', 'parent', 'parent of policy_state');
+SELECT col_is_pk('dbperf', 'recycle_bin', 'partition', 'partition of recycle_bin');
 SELECT col_is_pk('dbperf', 'job_runs', 'run_id', 'run_id of job_runs');
 SELECT col_is_pk('dbperf', 'partition_events', 'event_id', 'event_id of partition_events');
 SELECT col_is_unique('dbperf', 'partition_events', 'seq', 'seq of partition_events');
 SELECT triggers_are('dbperf', 'policy', ARRAY['check_policy', 'note_policy_change']);
 SELECT triggers_are('dbperf', 'partition_events', ARRAY['chain_event', 'number_row', 'refuse_delete', 'refuse_truncate', 'refuse_update']);
+SELECT triggers_are('dbperf', 'recycle_bin', ARRAY['note_inherited']);
+SELECT throws_ok(format('INSERT INTO dbperf.recycle_bin (partition, parent, state, lower_bound, upper_bound, original_schema, original_name, grants, '
+    'parent_columns, parent_attnums, inherited_constraints, started_at) VALUES (%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L, now())',
+    'pg_class', 'pg_class', 'dropped', '', '', '', '', '{}', '{}', '{}', '{}'), '23514', NULL, 'a state that is none');
+-- what a restored dump needs: the tables whose rows are users' own
+SELECT is(ARRAY(SELECT c.relname FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o
+                WHERE e.extname = 'tradeassist_dbperf' AND c.relkind = 'r' ORDER BY 1)::text[],
+          '{audit_head,job_runs,partition_events,policy,recycle_bin}', 'tables that are dumped');
 SELECT has_index('dbperf', 'job_runs', 'job_runs_finished_at_idx', 'finished_at');
 SELECT has_index('dbperf', 'partition_events', 'partition_events_parent_at_idx', ARRAY['parent', 'at']);
 
@@ -111,6 +167,9 @@ SELECT results_eq($$SELECT parent::text, premake, anchor, anchor_key, time_zone,
     ('by_time', 2, '2000-01-01', NULL, 'UTC', '1 year', NULL),
     ('by_week', 2, '2000-01-03', NULL, 'UTC', '1 year', NULL)
 $$, 'defaults that depend on the key');
+SELECT is_empty($$SELECT parent FROM dbperf.policy
+    WHERE num_nonnulls(detach_after, detach_step, drop_after, drop_step, archive_schema, quiet_hours) > 0$$,
+    'nothing retires unless the policy says so');
 
 SELECT * FROM finish();
 ROLLBACK;

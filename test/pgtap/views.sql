@@ -47,7 +47,11 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_health')$$, 
     ('last_error', 'text'),
     ('last_error_at', 'timestamp with time zone'),
     ('failures', 'integer'),
-    ('next_try_at', 'timestamp with time zone')
+    ('next_try_at', 'timestamp with time zone'),
+    ('retire_error', 'text'),
+    ('retire_error_at', 'timestamp with time zone'),
+    ('retire_failures', 'integer'),
+    ('retire_next_try_at', 'timestamp with time zone')
 $$, 'columns of partition_health');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_metrics')$$, $$VALUES
