@@ -416,6 +416,7 @@ dbp_detach_finalize(DbpLeaving *leaving)
 		finalize(psprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE",
 						  dbp_qualified_name(policy->parent), leaving->place));
 		dbp_restore_identity(&saved);
+		dbp_disinherit(partition);
 	}
 	if (ours)
 		archive(leaving);

@@ -11,6 +11,8 @@
 #ifndef DBP_DETACH_H
 #define DBP_DETACH_H
 
+#include "utils/array.h"
+
 #include "partition/partition.h"
 
 typedef struct DbpLeaving
@@ -33,6 +35,9 @@ extern List *dbp_drop_locks(Oid partition);
 extern void dbp_detach_mark(DbpLeaving *leaving);
 extern TransactionId dbp_detach_marked_by(Oid parent, Oid partition);
 extern void dbp_detach_finalize(DbpLeaving *leaving);
+
+/* What a detached table has of its parent becomes its own */
+extern void dbp_disinherit(Oid relid);
 
 /* All at once, under locks that stop reads and writes */
 extern void dbp_detach_plainly(DbpLeaving *leaving);

@@ -566,9 +566,15 @@ run_step(DbpRun *run, DbpStep *step)
 
 		dbp_run_report(run, step->parent, step->name, step->action, waits ? "waiting" : "blocked",
 					   step->reason);
-		hold_up(&work, waits ? HELD_WAITS : HELD_BLOCKED,
-				psprintf("%s of %s: %s", step->action, step->name, step->reason),
-				WAITING_CHECK_SECONDS);
+		/* that it is not its turn, or quiet hours, is as it should be */
+		if (waits && is_action(step, "detach"))
+			dbp_run_due_at(run,
+						   TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   WAITING_CHECK_SECONDS * 1000));
+		else
+			hold_up(&work, waits ? HELD_WAITS : HELD_BLOCKED,
+					psprintf("%s of %s: %s", step->action, step->name, step->reason),
+					WAITING_CHECK_SECONDS);
 		return STEP_WAITS;
 	}
 	run->steps++;
@@ -747,6 +753,24 @@ dbp_policy_of_partition(Oid partition)
 	return dbp_policy_get(parent);
 }
 
+/* PostgreSQL detaches one partition of a table at a time */
+static void
+check_no_other_pending(const DbpStep *step)
+{
+	DbpPolicy *policy = dbp_policy_get(step->parent);
+	DbpParts parts;
+
+	dbp_parts_read(policy->parent, policy->keytype, &parts);
+	for (int i = 0; i < parts.n; i++)
+		if (parts.part[i].detaching && parts.part[i].relid != step->partition)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("another partition of table \"%s\" is being detached: %s",
+							policy->table, dbp_qualified_name(parts.part[i].relid)),
+					 errhint("Try again when maintenance has ended that, or CALL "
+							 "dbperf.maintain() to have it ended.")));
+}
+
 /*
  * One partition, as its owner asked for, to the end.
  */
@@ -802,6 +826,8 @@ serve_one(const DbpRemoteRequest *request)
 	error = do_step(&work, &waits_for);
 	if (error != NULL)
 		ReThrowError(error);
+	if (work.leaving.stale && request->kind == DBP_REMOTE_DETACH)
+		check_no_other_pending(&step);
 	if (work.leaving.stale)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
