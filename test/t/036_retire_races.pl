@@ -190,7 +190,9 @@ like($node->safe_psql('patience', 'SELECT reasons FROM dbperf.partition_health')
 is($node->safe_psql('patience', q{SELECT string_agg(action || ' ' || n, ', ' ORDER BY action) FROM (
 	SELECT action, count(*) AS n FROM dbperf.partition_events WHERE parent = 'public.t' AND action ~ 'detach' GROUP BY 1) e}),
 	'detach_begin 1', 'there is one event of it');
-my @lines = substr(slurp_file($node->logfile), $log) =~ /^.*(?:LOG|WARNING|ERROR):  (?!statement:)(.*partition.*)$/mg;
+# the crossed callers of the other database are told at about this time
+my @lines = grep { !/would wait for a session/ }
+	substr(slurp_file($node->logfile), $log) =~ /^.*(?:LOG|WARNING|ERROR):  (?!statement:)(.*partition.*)$/mg;
 cmp_ok(scalar @lines, '<=', 1, 'and at most one line in the log') or diag join "\n", @lines;
 release($hours);
 $node->safe_psql('patience', 'UPDATE dbperf.policy_state SET retire_next_try_at = NULL; SELECT dbperf.wake()');
