@@ -116,6 +116,9 @@
 	ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL)
 #endif
 
+/* 18 has FINALIZE look up the parent's columns and constraints in the partition */
+#define DBP_FINALIZE_WANTS_ALL (PG_VERSION_NUM >= 180000)
+
 /* pg_database.datconnlimit of a database whose DROP was interrupted; not in the first 15 */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB -2

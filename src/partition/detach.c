@@ -410,13 +410,17 @@ dbp_detach_finalize(DbpLeaving *leaving)
 	known = find_part(policy, partition, &parts, &range, &pending);
 	if (pending)
 	{
+		List *take_back = dbp_lend(policy, partition);
 		DbpIdentity saved;
+		ListCell *cell;
 
 		dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
 		finalize(psprintf("ALTER TABLE %s DETACH PARTITION %s FINALIZE",
 						  dbp_qualified_name(policy->parent), leaving->place));
 		dbp_restore_identity(&saved);
 		dbp_disinherit(partition);
+		foreach(cell, take_back)
+			dbp_execute_as_owner(policy, lfirst(cell));
 	}
 	if (ours)
 		archive(leaving);

@@ -38,6 +38,7 @@ extern void dbp_detach_finalize(DbpLeaving *leaving);
 
 /* What a detached table has of its parent becomes its own */
 extern void dbp_disinherit(Oid relid);
+extern List *dbp_lend(const DbpPolicy *policy, Oid partition);
 
 /* All at once, under locks that stop reads and writes */
 extern void dbp_detach_plainly(DbpLeaving *leaving);

@@ -569,6 +569,35 @@ AS $$
 $$;
 COMMENT ON FUNCTION dbperf.grants_of(oid) IS 'The privileges of others on a table, as GRANT statements with %s in the place of its name';
 
+-- For FINALIZE of PostgreSQL 18: what a partition lacks of its parent, since that got it, or gave it
+-- another name, while the partition was being detached.
+CREATE FUNCTION dbperf.lent(parent oid, partition oid, OUT give text, OUT name text, OUT take text)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT give, name, take FROM (
+        SELECT 1 AS ord, format('ALTER TABLE %s ADD COLUMN %I %s', dbperf.qualified_name($2), a.attname, format_type(a.atttypid, a.atttypmod)) AS give,
+            NULL AS name, format('ALTER TABLE %s DROP COLUMN %I', dbperf.qualified_name($2), a.attname) AS take
+        FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+        AND NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = $2 AND c.attname = a.attname AND NOT c.attisdropped)
+        UNION ALL
+        SELECT 2, format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (true) NOT VALID', dbperf.qualified_name($2), p.conname), p.conname,
+            format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', dbperf.qualified_name($2), p.conname)
+        FROM pg_constraint p WHERE p.conrelid = $1 AND p.contype = 'c' AND NOT p.connoinherit
+        AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = $2 AND c.conname = p.conname)
+        UNION ALL
+        SELECT 3, format('ALTER TABLE %s ADD CONSTRAINT %I NOT NULL %I NOT VALID', dbperf.qualified_name($2), n.conname, n.attname), n.conname,
+            format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', dbperf.qualified_name($2), n.conname)
+        FROM (SELECT a.attname, format('dbperf_lent_%s', a.attnum) AS conname
+              FROM pg_constraint p JOIN pg_attribute a ON a.attrelid = p.conrelid AND a.attnum = p.conkey[1]
+              WHERE p.conrelid = $1 AND p.contype = 'n' AND NOT p.connoinherit) n
+        WHERE NOT EXISTS (SELECT FROM pg_constraint c JOIN pg_attribute b ON b.attrelid = c.conrelid AND b.attnum = c.conkey[1]
+                          WHERE c.conrelid = $2 AND c.contype = 'n' AND b.attname = n.attname)) l
+    ORDER BY ord
+$$;
+COMMENT ON FUNCTION dbperf.lent(oid, oid) IS 'Columns and constraints that a partition being detached lacks of its parent, with statements that add them and take them back';
+
 CREATE FUNCTION dbperf.bin_put(parent oid, partition oid)
 RETURNS void
 LANGUAGE sql
