@@ -224,8 +224,9 @@ start_worker(DbpRemoteCall *call)
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("no background worker process is free"),
-					 errhint("Try again later, or increase max_worker_processes. "
-							 "CALL dbperf.maintain() detaches and drops what is due without one.")));
+					 errhint(
+						 "Try again later, or increase max_worker_processes. "
+						 "CALL dbperf.maintain() detaches and drops what is due without one.")));
 		sleep_ms(SLOT_CHECK_MS, WAIT_EVENT_BGWORKER_STARTUP);
 	}
 	shm_mq_set_handle(call->messages, call->worker);
