@@ -446,12 +446,6 @@ dbp_remote_notice(const char *text)
 	ereport(NOTICE, (errmsg_internal("%s", text)));
 }
 
-bool
-dbp_remote_caller_gone(void)
-{
-	return my_order != NULL && (my_order->given_up || dbp_call_is_to_end());
-}
-
 static void
 send_field(StringInfo message, char code, const char *text)
 {

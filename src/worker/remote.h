@@ -64,9 +64,6 @@ extern void dbp_remote_row(Oid parent, const char *partition, const char *action
 						   const char *status, const char *detail);
 extern void dbp_remote_notice(const char *message);
 
-/* True in a worker whose caller has ended or wants no answer any more. */
-extern bool dbp_remote_caller_gone(void);
-
 /* Entry point of the worker */
 extern PGDLLEXPORT void dbp_remote_main(Datum arg);
 
