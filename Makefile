@@ -4,7 +4,7 @@
 #   make demo, make demo-stop                 a private cluster with data in it, to try things on
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
-#   make bench-partitions, make bench-retire  the measurements
+#   make bench-partitions, make bench-retire, make bench-ingest    the measurements
 #   make format, make format-check            clang-format 14
 #
 # make demo and make test install what is missing, so this file must parse without PostgreSQL.
@@ -23,7 +23,7 @@ MODULE_big = $(EXTENSION)
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(wildcard $(EXTENSION)--*--*.sql)
 DATA_built = $(SQL_SCRIPT)
-EXTRA_CLEAN = $(OBJS:.o=.d) .buildflags bench/ticks/tickgen
+EXTRA_CLEAN = $(OBJS:.o=.d) .buildflags bench/ticks/tickgen bench/ingest/feed
 
 # PG_FUNCTION_ARGS declares a parameter that many functions have no use for.
 PG_CPPFLAGS = -Isrc -MMD -MP
@@ -65,6 +65,12 @@ endif
 bench/ticks/tickgen: bench/ticks/tickgen.c
 	gcc -std=c11 -O2 -Wall -Wextra -Werror -o $@ $<
 
+# A client of any server: pkg-config knows libpq wherever the headers of a server are.
+LIBPQ = $(or $(shell pkg-config --cflags --libs libpq 2>/dev/null), \
+	-I$(shell $(PG_CONFIG) --includedir) -L$(shell $(PG_CONFIG) --libdir) -lpq)
+bench/ingest/feed: $(sort $(wildcard bench/ingest/*.[ch]))
+	gcc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -pthread -o $@ $(filter %.c,$^) $(LIBPQ)
+
 demo:
 	@test/demo/demo.sh start
 
@@ -89,6 +95,9 @@ bench-partitions:
 bench-retire:
 	@bench/retire/run.sh
 
+bench-ingest:
+	@bench/ingest/run.sh
+
 format:
 	clang-format-14 -i $(C_FILES)
 
@@ -97,4 +106,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest format format-check FORCE

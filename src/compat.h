@@ -17,8 +17,19 @@
 /* 16 folded pg_class_ownercheck() and its kin into object_ownercheck() */
 #if PG_VERSION_NUM >= 160000
 #define dbp_owns_relation(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
+#define dbp_owns_schema(nspoid, roleid) object_ownercheck(NamespaceRelationId, (nspoid), (roleid))
 #else
 #define dbp_owns_relation(relid, roleid) pg_class_ownercheck((relid), (roleid))
+#define dbp_owns_schema(nspoid, roleid) pg_namespace_ownercheck((nspoid), (roleid))
+#endif
+
+/* and pg_namespace_aclcheck() and its kin into object_aclcheck() */
+#if PG_VERSION_NUM >= 160000
+#define dbp_may_use_schema(nspoid) \
+	(object_aclcheck(NamespaceRelationId, (nspoid), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
+#else
+#define dbp_may_use_schema(nspoid) \
+	(pg_namespace_aclcheck((nspoid), GetUserId(), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
 /* 16 renamed RelFileNode to RelFileLocator, and its fields */
@@ -114,6 +125,53 @@
 #else
 #define dbp_insert_index_tuples(result, slot, estate) \
 	ExecInsertIndexTuples((result), (slot), (estate), false, false, NULL, NIL)
+#endif
+
+/* 18 has generated columns that are not stored: in an expression, what they stand for */
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#define dbp_expand_generated(expr, rel) expand_generated_columns_in_expr((expr), (rel), 1)
+#else
+#define dbp_expand_generated(expr, rel) (expr)
+#endif
+
+/*
+ * A range table of one entry, to be inserted into.  16 keeps privileges apart
+ * from it, 18 wants to know what is not pruned.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#define dbp_init_range_table(estate, entry, inserted) \
+	do \
+	{ \
+		List *permissions_ = NIL; \
+		addRTEPermissionInfo(&permissions_, (entry))->insertedCols = (inserted); \
+		ExecInitRangeTable((estate), list_make1(entry), permissions_, bms_make_singleton(1)); \
+	} while (0)
+#elif PG_VERSION_NUM >= 160000
+#define dbp_init_range_table(estate, entry, inserted) \
+	do \
+	{ \
+		List *permissions_ = NIL; \
+		addRTEPermissionInfo(&permissions_, (entry))->insertedCols = (inserted); \
+		ExecInitRangeTable((estate), list_make1(entry), permissions_); \
+	} while (0)
+#else
+#define dbp_init_range_table(estate, entry, inserted) \
+	do \
+	{ \
+		(entry)->insertedCols = (inserted); \
+		ExecInitRangeTable((estate), list_make1(entry)); \
+	} while (0)
+#endif
+
+/* 16 makes the map from a root to its child when it is first asked for */
+#if PG_VERSION_NUM >= 160000
+#define dbp_root_to_child_map(result, estate) ExecGetRootToChildMap((result), (estate))
+#else
+#define dbp_root_to_child_map(result, estate) ((result)->ri_RootToPartitionMap)
 #endif
 
 /* 18 has FINALIZE look up the parent's columns and constraints in the partition */

@@ -15,6 +15,8 @@
 
 #include "dbperf.h"
 #include "guc.h"
+#include "ingest/latest.h"
+#include "metrics/metrics.h"
 #include "partition/drain.h"
 #include "worker/worker.h"
 
@@ -26,4 +28,6 @@ _PG_init(void)
 	dbp_guc_init();
 	dbp_worker_init();
 	dbp_fence_init();
+	dbp_latest_init();
+	dbp_metrics_init();
 }

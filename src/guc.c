@@ -25,9 +25,13 @@
 bool dbp_enabled = true;
 char *dbp_databases = NULL;
 int dbp_naptime = DBP_DAY_SECONDS;
+int dbp_latest_cache_size = 4096;
+int dbp_max_tables = 200;
 int dbp_max_workers = 2;
 int dbp_step_timeout = 10000;
 int dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
+int dbp_ingest_rejects_retention = 30 * DBP_DAY_MINUTES;
+int dbp_partition_wait = 5000;
 
 /* Read by its name in SQL only */
 static int clock_jump_limit;
@@ -124,6 +128,15 @@ check_databases(char **newval, void **extra, GucSource source)
 	return ok;
 }
 
+static bool
+check_latest_cache_size(int *newval, void **extra, GucSource source)
+{
+	if (*newval == 0 || *newval >= DBP_LATEST_CACHE_MIN)
+		return true;
+	GUC_check_errdetail("It is 0 or at least %d kB.", DBP_LATEST_CACHE_MIN);
+	return false;
+}
+
 bool
 dbp_database_listed(const char *datname)
 {
@@ -185,6 +198,24 @@ dbp_guc_init(void)
 																		 : PGC_SIGHUP,
 							0, NULL, NULL, NULL);
 
+	/* likewise */
+	DefineCustomIntVariable("dbperf.latest_cache_size",
+							"Shared memory for the last rows that get_latest() has found.",
+							"0 has none kept.", &dbp_latest_cache_size, 4096, 0, 1024 * 1024,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER
+																		 : PGC_SIGHUP,
+							GUC_UNIT_KB, check_latest_cache_size, NULL, NULL);
+
+	/* likewise */
+	DefineCustomIntVariable("dbperf.max_tables",
+							"Number of tables whose inserts and calls are counted.",
+							"Each takes 30 kB of shared memory. With more, those that were not "
+							"used for the longest time are forgotten.",
+							&dbp_max_tables, 200, 1, DBP_MAX_TABLES,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER
+																		 : PGC_SIGHUP,
+							0, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("dbperf.step_timeout",
 							"Longest time that the worker takes for one partition.",
 							"Waiting for locks comes on top. Ends functions of table owners, in "
@@ -196,6 +227,18 @@ dbp_guc_init(void)
 							"Age at which rows of dbperf.job_runs are removed.",
 							"0 keeps them for ever.", &dbp_job_runs_retention, 30 * DBP_DAY_MINUTES,
 							0, INT_MAX / 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.partition_wait",
+							"Longest time that a bulk insert waits for a missing partition.",
+							"A background worker makes it meanwhile. 0 has none made.",
+							&dbp_partition_wait, 5000, 0, 600 * 1000, PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.ingest_rejects_retention",
+							"Age at which rows of dbperf.ingest_rejects are removed.",
+							"0 keeps them for ever.", &dbp_ingest_rejects_retention,
+							30 * DBP_DAY_MINUTES, 0, INT_MAX / 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL,
+							NULL, NULL);
 
 	/* read by dbperf.clock_reason() */
 	DefineCustomIntVariable("dbperf.clock_jump_limit",

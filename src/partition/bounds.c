@@ -294,8 +294,8 @@ dbp_partition_key_type(Oid parent)
 }
 
 /* The first partition that ends above a key */
-static int
-first_above(const DbpParts *parts, int64 key)
+int
+dbp_parts_first_above(const DbpParts *parts, int64 key)
 {
 	int low = 0;
 	int high = parts->n;
@@ -321,7 +321,7 @@ dbp_parts_uncovered(const DbpParts *parts, int64 lower, int64 upper)
 {
 	List *ranges = NIL;
 
-	for (int i = first_above(parts, lower); lower < upper; i++)
+	for (int i = dbp_parts_first_above(parts, lower); lower < upper; i++)
 	{
 		int64 end = i < parts->n ? Min(parts->part[i].lower, upper) : upper;
 

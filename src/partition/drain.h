@@ -9,6 +9,7 @@
 #define DBP_DRAIN_H
 
 #include "partition/partition.h"
+#include "utils/snapshot.h"
 #include "worker/remote.h"
 
 /*
@@ -55,6 +56,9 @@ extern void dbp_move_end(DbpMove *move);
 /* fence.c: against snapshots that are older than a move */
 extern void dbp_fence_init(void);
 extern void dbp_fence_raise(Oid parent);
+
+/* For who reads a table without a statement: raises t_r_serialization_failure */
+extern void dbp_fence_check(Oid parent, Snapshot snapshot);
 
 /* default_status.c: what a default partition holds */
 typedef struct DbpHeld

@@ -118,6 +118,19 @@ is_behind_fence(Oid parent, Snapshot snapshot)
 		TransactionIdDidCommit(xid);
 }
 
+void
+dbp_fence_check(Oid parent, Snapshot snapshot)
+{
+	if (fences != NULL && pg_atomic_read_u64(&fences->newest) != 0 &&
+		is_behind_fence(parent, snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access to table \"%s\" because rows of its "
+						"default partition were moved to a new one",
+						get_rel_name(parent)),
+				 errhint("The transaction might succeed if retried.")));
+}
+
 static void
 check_tables(const PlannedStmt *plan, Snapshot snapshot)
 {
@@ -134,13 +147,7 @@ check_tables(const PlannedStmt *plan, Snapshot snapshot)
 		/* what is inserted goes the right way */
 		if (plan->commandType == CMD_INSERT && list_member_int(plan->resultRelations, number))
 			continue;
-		if (is_behind_fence(entry->relid, snapshot))
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access to table \"%s\" because rows of its "
-							"default partition were moved to a new one",
-							get_rel_name(entry->relid)),
-					 errhint("The transaction might succeed if retried.")));
+		dbp_fence_check(entry->relid, snapshot);
 	}
 }
 

@@ -70,6 +70,16 @@ static DbpStatement forget_runs = {
 	.types = {INT4OID},
 };
 
+static DbpStatement forget_rejects = {
+	.sql = "DELETE FROM dbperf.ingest_rejects WHERE reject_id IN"
+		   " (SELECT reject_id FROM dbperf.ingest_rejects"
+		   " WHERE at < (SELECT clock_timestamp() - make_interval(mins => $1))"
+		   " FOR UPDATE SKIP LOCKED)",
+	.expected = SPI_OK_DELETE,
+	.nargs = 1,
+	.types = {INT4OID},
+};
+
 static DbpStatement note_checked = {
 	.sql = "UPDATE dbperf.policy_state SET last_run_at = clock_timestamp()"
 		   " WHERE parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = ANY ($1)"
@@ -228,7 +238,8 @@ dbp_job_begin(DbpJob *job)
 }
 
 /*
- * End a run, and forget runs that are older than dbperf.job_runs_retention.
+ * End a run, and forget runs that are older than dbperf.job_runs_retention, and
+ * rejects that are older than dbperf.ingest_rejects_retention.
  */
 void
 dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, const DbpCost *cost,
@@ -246,6 +257,9 @@ dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, co
 		insert_row(job, values, nulls);
 	if (dbp_job_runs_retention > 0)
 		dbp_statement_run(&forget_runs, &minutes, NULL);
+	minutes = Int32GetDatum(dbp_ingest_rejects_retention);
+	if (dbp_ingest_rejects_retention > 0)
+		dbp_statement_run(&forget_rejects, &minutes, NULL);
 }
 
 /*

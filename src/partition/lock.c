@@ -177,8 +177,8 @@ try_requests(List *requests)
 /*
  * The end of the audit trail as a lock that could not be had.
  */
-static DbpLock *
-end_of_audit(void)
+DbpLock *
+dbp_lock_end_of_audit(void)
 {
 	DbpLock *request = palloc(sizeof(DbpLock));
 
@@ -286,7 +286,7 @@ poll_round(const DbpPolicy *policy, List *requests, DbpLock *queued, DbpLockChec
 		if (missing == NULL && dbp_audit_is_held())
 		{
 			give_back(requests, list_length(requests));
-			missing = end_of_audit();
+			missing = dbp_lock_end_of_audit();
 		}
 		if (missing == NULL)
 			break;
@@ -372,7 +372,8 @@ dbp_lock_requests_unless(const DbpPolicy *policy, List *requests, DbpCost *cost,
 			 errdetail("A conflicting lock is held by %s.", describe_holders(missing, false)),
 			 errhint(
 				 "Nobody was kept waiting. A transaction that stays open, or other maintenance, "
-				 "may stand in the way. The worker tries again later.")));
+				 "may stand in the way. The worker tries again later."),
+			 err_generic_string(PG_DIAG_TABLE_NAME, get_rel_name(missing->relid))));
 }
 
 /*
@@ -386,11 +387,11 @@ dbp_lock_give_back(List *requests)
 }
 
 /*
- * Raise object_in_use when this session itself holds a lock that another one
- * needs to serve it: that would be waited for in vain.
+ * A table of which this session itself holds a lock that conflicts with one
+ * of these, or InvalidOid.
  */
-void
-dbp_lock_check_own(List *requests)
+Oid
+dbp_lock_own_conflict(List *requests)
 {
 	ListCell *cell;
 
@@ -402,14 +403,27 @@ dbp_lock_check_own(List *requests)
 		SET_LOCKTAG_RELATION(tag, MyDatabaseId, request->relid);
 		for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
 			if (DoLockModesConflict(mode, request->mode) && dbp_lock_held(&tag, mode))
-				ereport(ERROR,
-						(errcode(ERRCODE_OBJECT_IN_USE),
-						 errmsg("your own transaction has table \"%s\" in use",
-								get_rel_name(request->relid)),
-						 errdetail("A background worker does the work in transactions of its own, "
-								   "and would wait for yours."),
-						 errhint("Commit first, or make this call in a transaction of its own.")));
+				return request->relid;
 	}
+	return InvalidOid;
+}
+
+/*
+ * Raise object_in_use when this session itself holds a lock that another one
+ * needs to serve it: that would be waited for in vain.
+ */
+void
+dbp_lock_check_own(List *requests)
+{
+	Oid relid = dbp_lock_own_conflict(requests);
+
+	if (OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("your own transaction has table \"%s\" in use", get_rel_name(relid)),
+				 errdetail("A background worker does the work in transactions of its own, "
+						   "and would wait for yours."),
+				 errhint("Commit first, or make this call in a transaction of its own.")));
 }
 
 /*

@@ -57,18 +57,48 @@ typedef struct DbpWork
 	Oid created;
 } DbpWork;
 
+static bool
+is_listed(List *ranges, const DbpRange *range)
+{
+	ListCell *cell;
+
+	foreach(cell, ranges)
+		if (((DbpRange *) lfirst(cell))->lower == range->lower)
+			return true;
+	return false;
+}
+
 /*
- * The ranges to make for an insert that found no partition: the one that its
- * key lies in, provided that the key is sane.
+ * The ranges that keys lie in, of those that are to have a partition.
  */
 static List *
-plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
+plan_for_keys(const DbpPolicy *policy, const DbpParts *parts, const int64 *keys, int nkeys)
+{
+	List *ranges = NIL;
+	int64 current;
+	bool has_current = dbp_current_key(policy, parts, &current);
+
+	for (int i = 0; i < nkeys; i++)
+	{
+		DbpRange *range = palloc(sizeof(DbpRange));
+
+		if (dbp_key_verdict(policy, parts, has_current ? &current : NULL, keys[i], range) ==
+				DBP_KEY_WANTED &&
+			!is_listed(ranges, range))
+			ranges = lappend(ranges, range);
+	}
+	return ranges;
+}
+
+/*
+ * The same for the key of an insert that failed, as its message had it.
+ */
+static List *
+plan_for_failed_insert(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 {
 	const DbpMaintainRequest *request = run->request;
 	int level = NewGUCNestLevel();
 	int64 key;
-	int64 current;
-	ListCell *cell;
 
 	(void) set_config_option("DateStyle", request->missing_datestyle, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
@@ -76,17 +106,7 @@ plan_for_key(const DbpRun *run, const DbpPolicy *policy, const DbpParts *parts)
 							 GUC_ACTION_SAVE, true, 0, false);
 	key = dbp_key_parse(policy, request->missing_key);
 	AtEOXact_GUC(false, level);
-
-	if (!dbp_current_key(policy, parts, &current) || !dbp_key_is_sane(policy, key, current))
-		return NIL;
-	foreach(cell, dbp_missing_cells(policy, parts, key, key))
-	{
-		DbpRange *range = lfirst(cell);
-
-		if (range->lower <= key && key < range->upper)
-			return policy->retires && dbp_is_past_retiring(policy, range) ? NIL : list_make1(range);
-	}
-	return NIL;
+	return plan_for_keys(policy, parts, &key, 1);
 }
 
 static List *
@@ -115,12 +135,15 @@ plan(void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" is not recognized", work->policy->time_zone)));
-	if (request->from_at != NULL || request->missing_key != NULL)
+	if (request->from_at != NULL || request->missing_key != NULL || request->wanted_keys != NULL)
 		dbp_parts_read(work->policy->parent, work->policy->keytype, &parts);
 	if (request->from_at != NULL)
 		work->missing = plan_backfill(work->run, work->policy, &parts);
 	else if (request->missing_key != NULL)
-		work->missing = plan_for_key(work->run, work->policy, &parts);
+		work->missing = plan_for_failed_insert(work->run, work->policy, &parts);
+	else if (request->wanted_keys != NULL)
+		work->missing =
+			plan_for_keys(work->policy, &parts, request->wanted_keys, request->nwanted_keys);
 	else
 		work->missing = dbp_parts_read_ahead(work->policy, &parts);
 	work->detaching = parts.detaching;
@@ -211,6 +234,15 @@ record_failure(DbpWork *work, const ErrorData *error)
 }
 
 /*
+ * Is somebody to hear of an error at once, and nothing else to be done?
+ */
+static bool
+raises_errors(const DbpMaintainRequest *request)
+{
+	return request->from_at != NULL || request->wanted_keys != NULL;
+}
+
+/*
  * Handle the error of a step; does not return when the run has to end.
  */
 static void
@@ -218,7 +250,7 @@ handle_error(DbpWork *work, ErrorData *error)
 {
 	DbpRun *run = work->run;
 
-	if (dbp_ends_run(error) || run->request->from_at != NULL)
+	if (dbp_ends_run(error) || raises_errors(run->request))
 	{
 		run->error = pstrdup(error->message);
 		if (run->request->background)
@@ -258,6 +290,43 @@ prepare_default(DbpWork *work)
 	return error;
 }
 
+/*
+ * Make the partition.  Whoever waits for it would rather wait longer for its
+ * locks than have to come again.
+ */
+static ErrorData *
+make_patiently(DbpWork *work)
+{
+	DbpRun *run = work->run;
+	int patience = run->request->patience_ms;
+	int budget = work->policy->lock_budget_ms;
+	ErrorData *error;
+
+	for (;;)
+	{
+		if (patience > 0)
+		{
+			int left = patience - (int) Min(dbp_ms_since(&run->started), patience);
+
+			work->policy->lock_tries = 1;
+			work->policy->lock_budget_ms = Max(Min(budget, left), 1);
+		}
+		error = dbp_guarded_in_time(run, work->policy, make, work, "making a partition");
+		if (error == NULL || error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE || patience == 0)
+			return error;
+		if (dbp_ms_since(&run->started) >= patience)
+		{
+			if (error->table_name != NULL)
+				error->message = psprintf("could not lock table \"%s\" within %d ms",
+										  error->table_name, patience);
+			return error;
+		}
+		dbp_run_add_cost(run, &work->cost);
+		/* gives the snapshot back */
+		dbp_run_end_transaction(run);
+	}
+}
+
 typedef enum
 {
 	MADE_ALL,
@@ -283,7 +352,7 @@ make_missing(DbpWork *work)
 		run->steps++;
 		error = prepare_default(work);
 		if (error == NULL)
-			error = dbp_guarded_in_time(run, work->policy, make, work, "making a partition");
+			error = make_patiently(work);
 		dbp_run_add_cost(run, &work->cost);
 		if (error != NULL)
 		{
@@ -378,7 +447,7 @@ begin_retiring(DbpWork *work)
 	DbpRun *run = work->run;
 	DbpPolicy *policy = work->policy;
 
-	if (!run->request->commit_each || run->request->from_at != NULL ||
+	if (!run->request->commit_each || raises_errors(run->request) ||
 		run->request->missing_table != NULL ||
 		!(policy->retires || work->detaching || run->request->only_retire))
 		return;
@@ -440,7 +509,7 @@ maintain_parent(DbpRun *run, DbpPolicy *policy)
 	if (attempted && run->request->background)
 		dbp_job_attempt_end(policy->parent);
 	run->checked[run->nchecked++] = ObjectIdGetDatum(policy->parent);
-	if (outcome == MADE_ALL && run->request->from_at == NULL)
+	if (outcome == MADE_ALL && !raises_errors(run->request))
 	{
 		note_next_due(run, policy);
 		if (policy->last_error != NULL)
@@ -457,6 +526,8 @@ policies_to_serve(const DbpMaintainRequest *request)
 
 		return OidIsValid(parent) ? dbp_policy_load(parent, true) : NIL;
 	}
+	if (request->wanted_keys != NULL)
+		return dbp_policy_load(request->parent, true);
 	return dbp_policies_of_role(request->parent,
 								OidIsValid(request->role) ? request->role : GetUserId());
 }

@@ -41,6 +41,15 @@ typedef struct DbpMaintainRequest
 	const char *missing_key;
 	const char *missing_datestyle;
 	const char *missing_timezone;
+
+	/*
+	 * For partitions that an insert of "parent" waits for: its keys, and how
+	 * long to try to get the locks.  What stands against it is raised, as with a
+	 * backfill, and nothing else is done.
+	 */
+	const int64 *wanted_keys;
+	int nwanted_keys;
+	int patience_ms;
 } DbpMaintainRequest;
 
 typedef struct DbpMaintainResult
@@ -60,7 +69,7 @@ typedef struct DbpMaintainResult
  * The caller is in a transaction with SPI connected, non-atomic when
  * commit_each is set; then "running" is committed before anything is done.
  * What goes wrong with one parent is recorded and does not stop the others;
- * but a backfill raises it.  Raises query_canceled, and errors of the bookkeeping itself.
+ * but a backfill raises it, as do keys that are waited for.  Raises query_canceled, and errors of the bookkeeping itself.
  */
 extern void dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result);
 

@@ -145,6 +145,7 @@ extern char *dbp_key_format(const DbpPolicy *policy, int64 key, const char *fmt)
 
 /* bounds.c */
 extern void dbp_parts_read(Oid parent, Oid keytype, DbpParts *parts);
+extern int dbp_parts_first_above(const DbpParts *parts, int64 key);
 extern List *dbp_parts_uncovered(const DbpParts *parts, int64 lower, int64 upper);
 extern List *dbp_missing_cells(const DbpPolicy *policy, const DbpParts *parts, int64 from,
 							   int64 to);
@@ -180,7 +181,9 @@ typedef void (*DbpLockCheck)(void *arg);
 extern void dbp_lock_requests_unless(const DbpPolicy *policy, List *requests, DbpCost *cost,
 									 DbpLockCheck check, void *arg);
 extern void dbp_lock_give_back(List *requests);
+extern Oid dbp_lock_own_conflict(List *requests);
 extern void dbp_lock_check_own(List *requests);
+extern DbpLock *dbp_lock_end_of_audit(void);
 extern void dbp_lock_for_attach(const DbpPolicy *policy, Oid defpart, DbpCost *cost);
 extern void dbp_lock_relation(const DbpPolicy *policy, Oid relid, LOCKMODE mode, DbpCost *cost);
 extern void dbp_pause_ms(long ms);
@@ -206,6 +209,20 @@ extern void dbp_bound_check_add(Oid partition);
 
 /* retire_sql.c */
 extern bool dbp_is_past_retiring(const DbpPolicy *policy, const DbpRange *range);
+
+/* wanted.c */
+typedef enum DbpKeyVerdict
+{
+	DBP_KEY_COVERED,	  /* a partition takes it */
+	DBP_KEY_DETACHING,	  /* it lies in one that is being detached */
+	DBP_KEY_NOT_SANE,	  /* outside the sanity window */
+	DBP_KEY_WITHOUT_CELL, /* the grid has none for it */
+	DBP_KEY_PAST,		  /* its partition would be retired at once */
+	DBP_KEY_WANTED
+} DbpKeyVerdict;
+
+extern DbpKeyVerdict dbp_key_verdict(const DbpPolicy *policy, const DbpParts *parts,
+									 const int64 *current, int64 key, DbpRange *range);
 
 /* older.c */
 extern void dbp_older_ignore_caller(void);

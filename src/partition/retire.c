@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "ingest/partition_request.h"
 #include "partition/detach.h"
 #include "partition/drain.h"
 #include "partition/retire.h"
@@ -853,6 +854,11 @@ dbp_retire_serve(const DbpRemoteRequest *request)
 	if (request->kind == DBP_REMOTE_DRAIN)
 	{
 		dbp_drain_serve(request);
+		return;
+	}
+	if (request->kind == DBP_REMOTE_MISSING)
+	{
+		dbp_request_serve(request);
 		return;
 	}
 	asked.parent = request->relid;

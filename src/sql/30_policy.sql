@@ -422,6 +422,14 @@ BEGIN
     DELETE FROM dbperf.recycle_bin b
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid IN (b.partition, b.parent);
+    DELETE FROM dbperf.ingest_rules r
+        USING pg_event_trigger_dropped_objects() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = r.parent;
+    -- whoever is about to delete some of them must not hold up the locks that we have
+    DELETE FROM dbperf.ingest_rejects WHERE reject_id IN (
+        SELECT r.reject_id FROM dbperf.ingest_rejects r, pg_event_trigger_dropped_objects() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = r.parent
+        FOR UPDATE OF r SKIP LOCKED);
     DELETE FROM dbperf.policy p
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = p.parent;
@@ -435,10 +443,10 @@ BEGIN
         AND e.seq IS NULL AND e.action = 'unmanage' AND e.parent = d.objid::text;
 END
 $$;
-COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes dropped tables from policies and recycle bin';
+COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes dropped tables from policies, recycle bin, ingest rules and rejects';
 
 CREATE EVENT TRIGGER dbperf_forget_dropped ON sql_drop
-    WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
+    WHEN TAG IN ('DROP TABLE', 'DROP VIEW', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
     EXECUTE FUNCTION dbperf.forget_dropped();
 
 -- DROP EXTENSION refuses to drop a table with events that its transaction has yet to chain.

@@ -98,6 +98,7 @@ BEGIN
 
     PERFORM dbperf.manage(format('%I.market_data', schema)::regclass, '1 month', 2);
     PERFORM dbperf.manage(format('%I.alert_logs', schema)::regclass, '3 months', 1);
+    PERFORM dbperf.add_market_data_rules(format('%I.market_data', schema)::regclass);
 END
 $$;
 COMMENT ON FUNCTION dbperf.create_market_schema(name) IS 'Makes instruments, alert_rules, market_data (monthly) and alert_logs (quarterly) as tables of the caller''s, and manages the latter two';

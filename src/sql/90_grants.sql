@@ -18,3 +18,8 @@ GRANT EXECUTE ON FUNCTION dbperf.clock_jump(dbperf.policy_state) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.boot() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.event_hash(bytea, dbperf.partition_events) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.verify_audit() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbperf.counters_state() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbperf.operation_counters() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbperf.table_counters() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbperf.inserted_rows(oid) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbperf.get_performance_stats() TO pg_monitor;

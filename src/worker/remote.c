@@ -81,10 +81,14 @@ typedef struct DbpRemoteCall
 	shm_mq_handle *messages;
 	BackgroundWorkerHandle *worker;
 	ReturnSetInfo *rows;
+	bool quiet;	 /* notices are dropped */
+	int wait_ms; /* for its answer; 0: no limit */
+	instr_time started;
 	MemoryContext context; /* for the results */
 	bool any_row;
 	char *first_partition;
 	bool done;
+	bool late;
 	ErrorData *error; /* of the worker */
 } DbpRemoteCall;
 
@@ -196,11 +200,10 @@ sleep_ms(int ms, uint32 wait_event)
 }
 
 /*
- * Registers the worker. The launcher's workers come and go, so it takes a
- * moment to say that no process is free.
+ * Registers the worker. False when no process has been free for slot_wait_ms.
  */
-static void
-start_worker(DbpRemoteCall *call)
+static bool
+start_worker(DbpRemoteCall *call, int slot_wait_ms)
 {
 	BackgroundWorker worker;
 
@@ -220,16 +223,12 @@ start_worker(DbpRemoteCall *call)
 		 waited += SLOT_CHECK_MS)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (waited >= SLOT_WAIT_MS)
-			ereport(ERROR,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("no background worker process is free"),
-					 errhint(
-						 "Try again later, or increase max_worker_processes. "
-						 "CALL dbperf.maintain() detaches and drops what is due without one.")));
+		if (waited >= slot_wait_ms)
+			return false;
 		sleep_ms(SLOT_CHECK_MS, WAIT_EVENT_BGWORKER_STARTUP);
 	}
 	shm_mq_set_handle(call->messages, call->worker);
+	return true;
 }
 
 /*
@@ -323,7 +322,7 @@ take_error_or_notice(DbpRemoteCall *call, char type, StringInfo message)
 		*call->error = data;
 	}
 	MemoryContextSwitchTo(old);
-	if (type == 'N' && data.elevel < ERROR)
+	if (type == 'N' && data.elevel < ERROR && !call->quiet)
 		ThrowErrorData(&data);
 }
 
@@ -347,6 +346,34 @@ take_message(DbpRemoteCall *call, Size len, char *data)
 }
 
 /*
+ * The next message. False when there will be none, or none in time.
+ */
+static bool
+next_message(DbpRemoteCall *call, Size *len, void **data)
+{
+	bool limited = call->wait_ms > 0;
+
+	for (;;)
+	{
+		shm_mq_result result;
+		double left;
+
+		CHECK_FOR_INTERRUPTS();
+		/* the queue knows the process, and so whether it came and went */
+		result = shm_mq_receive(call->messages, len, data, limited);
+		if (result != SHM_MQ_WOULD_BLOCK)
+			return result == SHM_MQ_SUCCESS;
+		left = call->wait_ms - dbp_ms_since(&call->started);
+		if (left <= 0)
+		{
+			call->late = true;
+			return false;
+		}
+		sleep_ms(Max(1, (int) left), PG_WAIT_EXTENSION);
+	}
+}
+
+/*
  * Takes what the worker sends, until it has nothing more to say.
  */
 static void
@@ -360,9 +387,7 @@ take_messages(DbpRemoteCall *call)
 
 	while (!call->done && call->error == NULL)
 	{
-		CHECK_FOR_INTERRUPTS();
-		/* the queue knows the process, and so whether it came and went */
-		if (shm_mq_receive(call->messages, &len, &data, false) != SHM_MQ_SUCCESS)
+		if (!next_message(call, &len, &data))
 			break;
 		MemoryContextSwitchTo(each);
 		take_message(call, len, data);
@@ -370,6 +395,47 @@ take_messages(DbpRemoteCall *call)
 		MemoryContextReset(each);
 	}
 	MemoryContextDelete(each);
+}
+
+/*
+ * From the request to the last message.
+ */
+static DbpRemoteOutcome
+call_worker(DbpRemoteCall *call, const DbpRemoteRequest *request, int slot_wait_ms)
+{
+	bool came;
+
+	call->context = CurrentMemoryContext;
+	INSTR_TIME_SET_CURRENT(call->started);
+	make_segment(call, request);
+	if (!start_worker(call, slot_wait_ms))
+	{
+		dsm_detach(call->segment);
+		return DBP_REMOTE_NO_PROCESS;
+	}
+
+	PG_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(call));
+	{
+		take_messages(call);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(call));
+
+	/* so that its process is free again, and nobody finds it in the database */
+	if (call->late)
+		give_up(0, PointerGetDatum(call));
+	else
+		let_worker_leave(call);
+	came = shm_mq_get_sender(call->queue) != NULL;
+	dsm_detach(call->segment);
+	pfree(call->worker);
+
+	if (call->error != NULL)
+		return DBP_REMOTE_FAILED;
+	if (call->done)
+		return DBP_REMOTE_SERVED;
+	if (call->late)
+		return DBP_REMOTE_TOO_LATE;
+	return came ? DBP_REMOTE_LOST : DBP_REMOTE_NEVER_CAME;
 }
 
 static void
@@ -386,33 +452,40 @@ char *
 dbp_remote_call(const DbpRemoteRequest *request, ReturnSetInfo *rows)
 {
 	DbpRemoteCall call = {0};
-	bool came;
+	DbpRemoteOutcome outcome;
 
 	check_caller();
 	call.rows = rows;
-	call.context = CurrentMemoryContext;
-	make_segment(&call, request);
 	dbp_older_ignore_caller();
-	start_worker(&call);
-
-	PG_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(&call));
-	{
-		take_messages(&call);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(&call));
-
+	/* the launcher's workers come and go: it takes a moment to say that no process is free */
+	outcome = call_worker(&call, request, SLOT_WAIT_MS);
 	dbp_older_regard_caller();
-	/* so that its process is free again, and nobody finds it in the database */
-	let_worker_leave(&call);
-	came = shm_mq_get_sender(call.queue) != NULL;
-	dsm_detach(call.segment);
-	pfree(call.worker);
 
-	if (call.error != NULL)
+	if (outcome == DBP_REMOTE_FAILED)
 		ThrowErrorData(call.error);
-	if (!call.done)
-		raise_lost_worker(came);
+	if (outcome == DBP_REMOTE_NO_PROCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker process is free"),
+				 errhint("Try again later, or increase max_worker_processes. "
+						 "CALL dbperf.maintain() detaches and drops what is due without one.")));
+	if (outcome != DBP_REMOTE_SERVED)
+		raise_lost_worker(outcome == DBP_REMOTE_LOST);
 	return call.first_partition;
+}
+
+DbpRemoteOutcome
+dbp_remote_try(const DbpRemoteRequest *request, int wait_ms, ErrorData **error)
+{
+	DbpRemoteCall call = {0};
+	DbpRemoteOutcome outcome;
+
+	check_caller();
+	call.quiet = true;
+	call.wait_ms = Max(wait_ms, 1);
+	outcome = call_worker(&call, request, 0);
+	*error = call.error;
+	return outcome;
 }
 
 static void

@@ -14,6 +14,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "nodes/execnodes.h"
 
 typedef enum DbpRemoteKind
@@ -21,15 +22,22 @@ typedef enum DbpRemoteKind
 	DBP_REMOTE_RETIRE,
 	DBP_REMOTE_DETACH,
 	DBP_REMOTE_DROP,
-	DBP_REMOTE_DRAIN
+	DBP_REMOTE_DRAIN,
+	DBP_REMOTE_MISSING
 } DbpRemoteKind;
+
+#define DBP_REMOTE_MAX_KEYS 100
 
 typedef struct DbpRemoteRequest
 {
 	DbpRemoteKind kind;
 	Oid userid; /* GetUserId() of the caller: rights are checked again as this role */
-	Oid relid;	/* RETIRE: parent, or InvalidOid for all; DETACH, DROP: partition; DRAIN: parent */
-	int batch_size;			 /* DRAIN */
+	Oid relid;	/* RETIRE: parent, or InvalidOid for all; DETACH, DROP: partition; else parent */
+	int batch_size;		  /* DRAIN */
+	int patience_ms;	  /* MISSING: how long to try to get the locks */
+	TimestampTz asked_at; /* MISSING: since when */
+	int nkeys;			  /* MISSING: one for each partition */
+	int64 keys[DBP_REMOTE_MAX_KEYS];
 	pid_t caller_pid;		 /* its snapshot and locks are not waited for */
 	char actor[NAMEDATALEN]; /* session_user of the caller, for the audit trail; may be cut there */
 	char now[64];			 /* dbperf.now_override of the caller; '': none */
@@ -55,6 +63,28 @@ extern void dbp_remote_request_init(DbpRemoteRequest *request, DbpRemoteKind kin
  * The caller must hold no lock that the worker will need.
  */
 extern char *dbp_remote_call(const DbpRemoteRequest *request, ReturnSetInfo *rows);
+
+typedef enum DbpRemoteOutcome
+{
+	DBP_REMOTE_SERVED,
+	DBP_REMOTE_FAILED,	   /* the worker has raised an error */
+	DBP_REMOTE_NO_PROCESS, /* all of max_worker_processes are in use */
+	DBP_REMOTE_TOO_LATE,
+	DBP_REMOTE_NEVER_CAME, /* the server log says why */
+	DBP_REMOTE_LOST
+} DbpRemoteOutcome;
+
+/*
+ * The same for who can go on without: does not wait for a free process, nor
+ * for the worker any longer than wait_ms, and a moment for it to end. Its
+ * notices are dropped; its error is left in *error, palloc'd.
+ *
+ * Unlike that of dbp_remote_call(), the caller's snapshot is one that others
+ * have to reckon with. Raises errors other than those: of cancels, and where
+ * no worker may be asked at all.
+ */
+extern DbpRemoteOutcome dbp_remote_try(const DbpRemoteRequest *request, int wait_ms,
+									   ErrorData **error);
 
 /*
  * In the worker. Rows and notices reach the caller at once; strings may be

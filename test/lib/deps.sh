@@ -80,5 +80,6 @@ install_for_test()
 	install_for_build
 	install_packages perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl \
 		"postgresql-$PGMAJOR-pgtap" "postgresql-$PGMAJOR-cron?" "postgresql-$PGMAJOR-partman?" \
-		"clang-format-14?"
+		"clang-format-14?" python3-sqlalchemy python3-greenlet python3-psycopg2 python3-asyncpg \
+		python3-psycopg
 }

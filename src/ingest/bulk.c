@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * bulk.c
+ *		bulk_insert(): a call, batch by batch.
+ *
+ * All or nothing, unless on_error is 'reject': then the rows that fail are put
+ * into dbperf.ingest_rejects.  Memory is that of the arguments and of one batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/catalog.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "ingest/bulk.h"
+#include "ingest/bulk_call.h"
+#include "metrics/metrics.h"
+
+#define NOTICE_SECONDS 10 /* between two notices of a long call */
+
+static void
+check_session(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute bulk_insert() during recovery"),
+				 errhint("Insert on the primary server.")));
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute bulk_insert() in a read-only transaction"),
+				 errhint("Begin the transaction with READ WRITE.")));
+	if (IsInParallelMode())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot execute bulk_insert() during a parallel operation"),
+				 errhint("Call it in a statement of its own.")));
+}
+
+Relation
+dbp_bulk_open(Oid relid)
+{
+	Relation rel;
+
+	check_session();
+	rel = table_open(relid, RowExclusiveLock);
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_FOREIGN_TABLE:
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot insert into \"%s\"", RelationGetRelationName(rel)),
+					 errdetail_relkind_not_supported(rel->rd_rel->relkind)));
+	}
+	if (IsSystemRelation(rel) && !allowSystemTableMods)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied: \"%s\" is a system catalog",
+						RelationGetRelationName(rel))));
+	return rel;
+}
+
+/* The privileges that an INSERT of these columns needs */
+static void
+check_privileges(const DbpSource *source)
+{
+	Oid relid = RelationGetRelid(source->rel);
+	bool allowed = pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
+
+	if (!allowed && source->ncolumns > 0)
+	{
+		allowed = true;
+		for (int i = 0; i < source->ncolumns && allowed; i++)
+			allowed = pg_attribute_aclcheck(relid, source->attnums[i], GetUserId(), ACL_INSERT) ==
+				ACLCHECK_OK;
+	}
+	if (!allowed)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(source->rel->rd_rel->relkind),
+					   RelationGetRelationName(source->rel));
+}
+
+/* Has an error say where it was */
+static void
+add_context(void *arg)
+{
+	DbpBulk *bulk = arg;
+	const DbpSource *source = bulk->source;
+	const char *table = RelationGetRelationName(bulk->rel);
+	int64 row = bulk->row >= 0 ? bulk->row : source->row;
+
+	if (row < 0 && bulk->batch_count > 1)
+		errcontext("bulk_insert into \"%s\", rows " INT64_FORMAT " to " INT64_FORMAT, table,
+				   bulk->batch_first + 1, bulk->batch_first + bulk->batch_count);
+	else if (source->row >= 0 && source->column >= 0)
+		errcontext("bulk_insert into \"%s\", row " INT64_FORMAT ", column \"%s\"", table,
+				   source->row + 1,
+				   NameStr(TupleDescAttr(RelationGetDescr(bulk->rel),
+										 source->attnums[source->column] - 1)
+							   ->attname));
+	else
+		errcontext("bulk_insert into \"%s\", row " INT64_FORMAT, table,
+				   (row >= 0 ? row : bulk->batch_first) + 1);
+}
+
+static void
+write_rejects(DbpBulk *bulk)
+{
+	ListCell *cell;
+
+	foreach(cell, bulk->rejects)
+		dbp_reject_write(lfirst(cell));
+	bulk->rejected += list_length(bulk->rejects);
+}
+
+static void
+run_batch(DbpBulk *bulk)
+{
+	Oid relid = RelationGetRelid(bulk->rel);
+	uint64 inserted = bulk->inserted;
+	uint64 late = bulk->late;
+	instr_time start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	bulk->rejects = NIL;
+	if (bulk->source->begin != NULL)
+		bulk->source->begin(bulk->source, bulk->batch_first);
+	dbp_count_suspend();
+	PG_TRY();
+	{
+		dbp_attempt_batch(bulk);
+	}
+	PG_FINALLY();
+	{
+		dbp_count_resume();
+	}
+	PG_END_TRY();
+	write_rejects(bulk);
+	bulk->batches++;
+	dbp_count(relid, DBP_OP_BULK_INSERT, bulk->inserted - inserted,
+			  (uint64) (dbp_ms_since(&start) * 1000));
+	if (bulk->rejects != NIL)
+		dbp_count_rejected(relid, list_length(bulk->rejects));
+	if (bulk->late > late)
+		dbp_count_late(relid, bulk->late - late);
+	MemoryContextReset(bulk->batch_context);
+}
+
+static void
+report_progress(const DbpBulk *bulk, TimestampTz *next)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < *next)
+		return;
+	if (*next != 0)
+		ereport(NOTICE,
+				(errmsg("bulk_insert into \"%s\": " INT64_FORMAT " of " INT64_FORMAT " rows",
+						RelationGetRelationName(bulk->rel), bulk->batch_first,
+						bulk->source->nrows)));
+	*next = TimestampTzPlusMilliseconds(now, NOTICE_SECONDS * 1000);
+}
+
+static void
+run_batches(DbpBulk *bulk)
+{
+	ErrorContextCallback context;
+	TimestampTz next_notice = 0;
+
+	context.callback = add_context;
+	context.arg = bulk;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	while (bulk->batch_first < bulk->source->nrows)
+	{
+		CHECK_FOR_INTERRUPTS();
+		report_progress(bulk, &next_notice);
+		bulk->batch_count = Min(bulk->options.batch_size, bulk->source->nrows - bulk->batch_first);
+		run_batch(bulk);
+		bulk->batch_first += bulk->batch_count;
+		bulk->row = -1;
+	}
+	error_context_stack = context.previous;
+}
+
+/*
+ * Inserts all rows of the source. The counts of the call are in *bulk
+ * afterwards. The caller has opened the relation and closes it.
+ */
+void
+dbp_bulk_run(DbpBulk *bulk, DbpSource *source, const DbpBulkOptions *options)
+{
+	memset(bulk, 0, sizeof(DbpBulk));
+	bulk->rel = source->rel;
+	bulk->source = source;
+	bulk->options = *options;
+	bulk->row = -1;
+	check_privileges(source);
+	bulk->call_context = CurrentMemoryContext;
+	bulk->batch_context =
+		AllocSetContextCreate(CurrentMemoryContext, "dbperf batch", ALLOCSET_DEFAULT_SIZES);
+	bulk->attempt_context =
+		AllocSetContextCreate(CurrentMemoryContext, "dbperf attempt", ALLOCSET_DEFAULT_SIZES);
+	bulk->by_statement = dbp_statement_needed(bulk);
+	/* only here is the row that fails always known */
+	bulk->in_subxact = bulk->by_statement || options->reject;
+	bulk->router = dbp_router_make(bulk->rel);
+	run_batches(bulk);
+	if (bulk->direct != NULL)
+		dbp_direct_end(bulk->direct);
+}
