@@ -17,7 +17,7 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 SQL_PARTS = $(sort $(wildcard src/sql/*.sql))
 SQL_SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
-C_FILES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] bench/*/*.[ch]))
+C_FILES = $(sort $(wildcard src/*.[ch] src/*/*.[ch] bench/*/*.[ch] test/unit/*.[ch]))
 
 MODULE_big = $(EXTENSION)
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))

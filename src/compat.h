@@ -167,9 +167,10 @@
 	} while (0)
 #endif
 
-/* 16 makes the map from a root to its child when it is first asked for */
+/* 16 makes the map from a root to its child when it is first asked for, if it is a child */
 #if PG_VERSION_NUM >= 160000
-#define dbp_root_to_child_map(result, estate) ExecGetRootToChildMap((result), (estate))
+#define dbp_root_to_child_map(result, estate) \
+	((result)->ri_RootResultRelInfo == NULL ? NULL : ExecGetRootToChildMap((result), (estate)))
 #else
 #define dbp_root_to_child_map(result, estate) ((result)->ri_RootToPartitionMap)
 #endif

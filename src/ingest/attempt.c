@@ -5,9 +5,10 @@
  *
  * Where the row that fails is always known and ends the call, a batch is
  * inserted just so.  Otherwise each attempt is a subtransaction.  When rows are
- * to be left out and one fails, those before it are tried again without it,
- * and those after it in parts that begin with one row and double, so that a
- * batch of nothing but bad rows costs no more than twice its size.
+ * to be left out and one fails, half as many are tried, but not that one until
+ * it can be tried alone: if an earlier row has been left out by then, it may be
+ * right.  Attempts that succeed double in size, so that those that fail cost
+ * about as much as the rows do, however many are bad.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,7 +56,8 @@ dbp_bulk_check_rules(DbpBulk *bulk, DbpRules *rules, TupleTableSlot *slot, ExprC
 				 errmsg("new row for relation \"%s\" violates ingest rule \"%s\"", table, rule),
 				 errdetail("%s", detail),
 				 errhint("on_error => 'reject' leaves such rows out and keeps them in "
-						 "dbperf.ingest_rejects.")));
+						 "dbperf.ingest_rejects."),
+				 errtableconstraint(bulk->rel, rule)));
 	dbp_bulk_reject(bulk, bulk->row, ERRCODE_CHECK_VIOLATION,
 					psprintf("new row for relation \"%s\" violates ingest rule \"%s\"", table,
 							 rule),
@@ -248,13 +250,13 @@ static void
 insert_range(DbpBulk *bulk, int64 first, int64 end)
 {
 	int64 size = end - first;
+	int64 suspect = -1; /* row that failed among others */
 
-	check_stack_depth();
 	while (first < end)
 	{
-		int count = Min(size, end - first);
+		int64 limit = suspect > first ? suspect : suspect == first ? first + 1 : end;
+		int count = Min(size, limit - first);
 		ErrorData *error = try_rows(bulk, first, count);
-		const char *column;
 		int64 bad;
 
 		if (error == NULL)
@@ -270,18 +272,15 @@ insert_range(DbpBulk *bulk, int64 first, int64 end)
 		}
 		if (!bulk->options.reject || !blames_row(bulk, error))
 			abort_batch(bulk, error, first, count);
-		bad = failing_row(bulk, first, count);
-		if (bad < 0)
+		if (count == 1)
 		{
-			size = (count + 1) / 2;
+			reject_row(bulk, first++, error, failing_column(bulk, error));
 			continue;
 		}
-		column = failing_column(bulk, error);
-		if (bad > first)
-			insert_range(bulk, first, bad);
-		reject_row(bulk, bad, error, column);
-		first = bad + 1;
-		size = 1;
+		bad = failing_row(bulk, first, count);
+		if (bad >= 0)
+			suspect = bad;
+		size = (count + 1) / 2;
 	}
 }
 

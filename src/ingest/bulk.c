@@ -56,7 +56,11 @@ dbp_bulk_open(Oid relid)
 	Relation rel;
 
 	check_session();
-	rel = table_open(relid, RowExclusiveLock);
+	rel = try_table_open(relid, RowExclusiveLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	switch (rel->rd_rel->relkind)
 	{
 		case RELKIND_RELATION:
@@ -85,7 +89,10 @@ check_privileges(const DbpSource *source)
 	Oid relid = RelationGetRelid(source->rel);
 	bool allowed = pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
 
-	if (!allowed && source->ncolumns > 0)
+	if (!allowed && source->ncolumns == 0)
+		allowed = pg_attribute_aclcheck_all(relid, GetUserId(), ACL_INSERT, ACLMASK_ANY) ==
+			ACLCHECK_OK;
+	else if (!allowed)
 	{
 		allowed = true;
 		for (int i = 0; i < source->ncolumns && allowed; i++)

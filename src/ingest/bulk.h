@@ -101,7 +101,10 @@ extern void dbp_router_refresh(DbpRouter *router, Relation rel);
 extern int dbp_router_find(DbpRouter *router, int64 key, bool *late);
 extern int64 dbp_router_key(const DbpRouter *router, Datum value);
 extern int dbp_router_count(const DbpRouter *router);
-/* Is the partition at that place a plain leaf? */
+/*
+ * Do all keys with that place go to one table for sure?  Not those of the default
+ * partition: it may lose some of them to a new partition at any time.
+ */
 extern bool dbp_router_is_leaf(const DbpRouter *router, int place);
 
 /*

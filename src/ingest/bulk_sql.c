@@ -150,6 +150,21 @@ json_text(const JsonbValue *value, const char *name)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
+static int64
+json_integer(const JsonbValue *value, const char *name)
+{
+	Datum number = NumericGetDatum(value->val.numeric);
+	char *text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	char *end;
+	int64 result;
+
+	errno = 0;
+	result = strtoi64(text, &end, 10);
+	if (errno != 0 || *end != '\0')
+		raise_option(name, text, psprintf("It must be between 1 and %d.", DBP_BATCH_SIZE_MAX));
+	return result;
+}
+
 static List *
 json_names(const JsonbValue *value, const char *name)
 {
@@ -176,9 +191,7 @@ set_json_option(DbpBulkOptions *options, const char *name, const JsonbValue *val
 	{
 		if (value->type != jbvNumeric)
 			raise_option(name, "not a number", "Give it as a JSON number.");
-		set_batch_size(options,
-					   DatumGetInt64(
-						   DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric))));
+		set_batch_size(options, json_integer(value, name));
 	}
 	else if (strcmp(name, "on_error") == 0)
 		set_on_error(options, json_text(value, name));
@@ -324,7 +337,7 @@ dbperf_bulk_insert_arrays(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("VARIADIC cannot be used to call bulk_insert()"),
-				 errhint("Give the arrays one by one, or together as ROW(…).")));
+				 errhint("Give the arrays one by one, or together as ROW(...).")));
 	read_columns(fcinfo, 1, &arrays);
 	init_options(&options);
 	if (given == arrays.n + 1)
@@ -416,7 +429,6 @@ dbperf_bulk_insert_json(PG_FUNCTION_ARGS)
 typedef struct Signature
 {
 	int nargs;
-	int required; /* arguments without a default */
 	char **names;
 	Oid *types;
 	char *table; /* the function's name without its beginning */
@@ -435,7 +447,6 @@ read_signature(Oid function, Signature *signature)
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	(void) get_func_arg_info(tuple, &signature->types, &signature->names, &modes);
 	signature->nargs = form->pronargs;
-	signature->required = form->pronargs - form->pronargdefaults;
 	if (strncmp(NameStr(form->proname), prefix, strlen(prefix)) != 0)
 		elog(ERROR, "unexpected function name \"%s\"", NameStr(form->proname));
 	signature->table = pstrdup(NameStr(form->proname) + strlen(prefix));
@@ -445,7 +456,7 @@ read_signature(Oid function, Signature *signature)
 /*
  * bulk_insert_<table>(column type[], …, batch_size, on_error, on_conflict,
  * target): columns are the arguments that are arrays; those that are null are
- * not given, but for the ones without a default.
+ * not given.
  */
 Datum
 dbperf_bulk_insert_typed(PG_FUNCTION_ARGS)
@@ -469,14 +480,18 @@ dbperf_bulk_insert_typed(PG_FUNCTION_ARGS)
 			target = PG_ARGISNULL(i) ? InvalidOid : PG_GETARG_OID(i);
 		else if (!OidIsValid(get_element_type(signature.types[i])))
 			set_option(&options, name, PG_GETARG_DATUM(i), PG_ARGISNULL(i));
-		else if (!PG_ARGISNULL(i) || i < signature.required)
+		else if (!PG_ARGISNULL(i))
 		{
 			arrays.columns[arrays.n] = name;
 			arrays.values[arrays.n] = PG_GETARG_DATUM(i);
-			arrays.isnull[arrays.n] = PG_ARGISNULL(i);
+			arrays.isnull[arrays.n] = false;
 			arrays.types[arrays.n++] = signature.types[i];
 		}
 	}
+	if (arrays.n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("all arrays are null"),
+				 errhint("Give an array for each column that is to have values.")));
 	if (!OidIsValid(target))
 		target = dbp_managed_table(signature.table);
 	return insert_arrays(fcinfo, target, &arrays, &options);

@@ -199,6 +199,21 @@ leaf_of(DbpDirect *direct, ResultRelInfo *result)
 	return make_leaf(direct, result);
 }
 
+/* Clearer than that there is no partition for it, if it could not be in any */
+static void
+refuse_null_key(Relation rel, AttrNumber attnum)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+	if (attribute->attnotnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_NULL_VIOLATION),
+				 errmsg("null value in column \"%s\" of relation \"%s\" violates not-null "
+						"constraint",
+						NameStr(attribute->attname), RelationGetRelationName(rel)),
+				 errtablecol(rel, attnum)));
+}
+
 /* Where the row in direct->slot goes */
 static Leaf *
 find_leaf(DbpBulk *bulk, DbpDirect *direct)
@@ -215,7 +230,9 @@ find_leaf(DbpBulk *bulk, DbpDirect *direct)
 		Datum value = slot_getattr(direct->slot, attnum, &isnull);
 		bool late;
 
-		if (!isnull)
+		if (isnull)
+			refuse_null_key(bulk->rel, attnum);
+		else
 			place = dbp_router_find(bulk->router, dbp_router_key(bulk->router, value), &late);
 		if (place >= 0 && direct->by_place[place] != NULL)
 			return direct->by_place[place];

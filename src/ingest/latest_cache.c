@@ -47,8 +47,8 @@
  *	- OIDs, of tables and databases, come to be used again only by transactions
  *	  with an xid; rows of temporary tables are not kept.
  *	- Privileges and row security are the caller's, and looked at each time.
- *	- Under SERIALIZABLE, who reads has to leave a mark (in 15 and later, of pages
- *	  and rows): only reading the table does that.
+ *	- Under SERIALIZABLE, who reads has to leave marks on what he reads; a copy in
+ *	  the cache would not take them.
  *
  * Shared memory is divided into groups, one for each table, column and row type;
  * the one that was not used for the longest time has to give way.  In a group,

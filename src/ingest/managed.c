@@ -39,7 +39,7 @@ Oid
 dbp_managed_table(const char *name)
 {
 	DbpIdentity saved;
-	NameData key;
+	NameData key = {{0}};
 	Datum values[] = {NameGetDatum(&key)};
 	Oid found = InvalidOid;
 	uint64 count;

@@ -30,6 +30,9 @@
 #include "guc.h"
 #include "ingest/bulk.h"
 
+/* Rows of a batch that are told why they have no partition */
+#define REASONS 20
+
 struct DbpRouter
 {
 	AttrNumber attnum;
@@ -94,7 +97,8 @@ dbp_router_refresh(DbpRouter *router, Relation rel)
 	for (int i = 0; i <= router->nbounds; i++)
 		router->places[i] = info != NULL ? info->indexes[i] : -1;
 	for (int i = 0; i < router->nparts; i++)
-		router->is_leaf[i] = get_rel_relkind(desc->oids[i]) == RELKIND_RELATION;
+		router->is_leaf[i] =
+			i != router->fallback && get_rel_relkind(desc->oids[i]) == RELKIND_RELATION;
 	router->last = 0;
 	router->now = clock_key(router->keytype);
 	MemoryContextSwitchTo(old);
@@ -288,6 +292,11 @@ dbp_router_prepare(DbpBulk *bulk, const DbpBatch *batch, bool *skip)
 		bulk->row = batch->first + rows[i];
 		if (!bulk->options.reject)
 			raise_missing(bulk, detail, why, hint);
+		/* what was said of all keys together may not be true of each */
+		if (count > 1)
+			why = i < REASONS
+				? dbp_request_partitions(RelationGetRelid(bulk->rel), &keys[i], 1, &hint)
+				: NULL;
 		dbp_bulk_reject(bulk, bulk->row, ERRCODE_CHECK_VIOLATION,
 						psprintf("no partition of relation \"%s\" found for row",
 								 RelationGetRelationName(bulk->rel)),

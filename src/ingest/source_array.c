@@ -313,6 +313,23 @@ prepare_cast(ArraySource *source, Column *column, Oid type, Form_pg_attribute at
 	column->econtext = GetPerTupleExprContext(source->estate);
 }
 
+/*
+ * A literal without a type, as some drivers send lists: read as an array of
+ * what the column wants.
+ */
+static Datum
+read_literal(const char *literal, Form_pg_attribute attribute, Oid *type)
+{
+	Oid array_type = get_array_type(attribute->atttypid);
+	Oid input;
+	Oid param;
+
+	/* arrays of arrays are arrays with more dimensions */
+	*type = OidIsValid(array_type) ? array_type : getBaseType(attribute->atttypid);
+	getTypeInputInfo(*type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, literal), param, attribute->atttypmod);
+}
+
 static int64
 prepare_column(ArraySource *source, Column *column, AttrNumber attnum, Datum datum, bool isnull,
 			   Oid type)
@@ -323,12 +340,14 @@ prepare_column(ArraySource *source, Column *column, AttrNumber attnum, Datum dat
 	int64 count;
 
 	column->name = pstrdup(NameStr(attribute->attname));
-	column->elemtype = element_type(column, type);
+	if (type == UNKNOWNOID && !isnull)
+		datum = read_literal(DatumGetCString(datum), attribute, &type);
 	if (isnull)
 		raise_array_error(
 			ERRCODE_NULL_VALUE_NOT_ALLOWED,
 			psprintf("array for column \"%s\" is null", column->name),
 			"Leave the column out to give it its default, or give an array of nulls.");
+	column->elemtype = element_type(column, type);
 	array = DatumGetArrayTypeP(datum);
 	get_typlenbyvalalign(column->elemtype, &column->typlen, &column->typbyval, &column->typalign);
 	/* an array of a domain over arrays, say, has what the column wants as its elements */
@@ -336,7 +355,7 @@ prepare_column(ArraySource *source, Column *column, AttrNumber attnum, Datum dat
 		is_array_column = false;
 	prepare_shape(column, array, is_array_column);
 	prepare_cast(source, column,
-				 column->slices ? get_array_type(column->elemtype) : column->elemtype, attribute);
+				 is_array_column ? get_array_type(column->elemtype) : column->elemtype, attribute);
 
 	column->data = ARR_DATA_PTR(array);
 	column->nulls = ARR_NULLBITMAP(array);

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
 
@@ -64,21 +65,19 @@ dbp_soft_changing(const DbpSoftJob *job, int by_param)
 					job->table, by_param);
 }
 
-/* "a = ANY ($1)", or a join with the columns of several arrays */
+/*
+ * A join with the columns of the arrays.  "= ANY" would do for one column, but
+ * a plan for whatever array comes may make a filter of it, which looks through
+ * the array for every row of some other index.
+ */
 static void
-append_keys(const DbpSoftJob *job, StringInfo from, StringInfo where)
+append_keys(const DbpSoftJob *job, int nkeys, StringInfo from, StringInfo where)
 {
-	if (job->nkeys == 1)
-	{
-		appendStringInfo(where, "%s.%s %s ANY ($1)", job->name, job->keys[0].column,
-						 job->keys[0].equals);
-		return;
-	}
 	appendStringInfoString(from, "ROWS FROM (");
-	for (int i = 0; i < job->nkeys; i++)
+	for (int i = 0; i < nkeys; i++)
 		appendStringInfo(from, "%spg_catalog.unnest($%d)", i > 0 ? ", " : "", i + 1);
 	appendStringInfoString(from, ") AS " KEYS_ALIAS " (");
-	for (int i = 0; i < job->nkeys; i++)
+	for (int i = 0; i < nkeys; i++)
 	{
 		appendStringInfo(from, "%s\"dbperf key %d\"", i > 0 ? ", " : "", i);
 		appendStringInfo(where, "%s%s.%s %s " KEYS_ALIAS ".\"dbperf key %d\"", i > 0 ? " AND " : "",
@@ -94,7 +93,7 @@ key_columns(const DbpSoftJob *job)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (int i = 0; i < job->nkeys; i++)
+	for (int i = 0; i < job->nfound; i++)
 		appendStringInfo(&buf, "%s%s.%s", i > 0 ? ", " : "", job->name, job->keys[i].column);
 	return buf.data;
 }
@@ -112,53 +111,67 @@ can_lock(const DbpSoftJob *job)
 		check_enable_rls(job->relid, InvalidOid, true) != RLS_ENABLED;
 }
 
+/*
+ * A statement whose parameters are arrays of keys, one for each column, and
+ * then who deletes, or the time before which a row was deleted.
+ */
 static SPIPlanPtr
-prepare(const char *sql, int nargs, Oid *types)
+prepare(const DbpSoftJob *job, const char *sql, int nkeys)
 {
-	SPIPlanPtr plan = SPI_prepare(sql, nargs, types);
+	Oid *types = palloc(sizeof(Oid) * (nkeys + 1));
+	SPIPlanPtr plan;
 
+	for (int i = 0; i < nkeys; i++)
+		types[i] = job->keys[i].array_type;
+	types[nkeys] = job->action == DBP_SOFT_PURGE ? TIMESTAMPTZOID : TEXTOID;
+	plan = SPI_prepare(sql, nkeys + 1, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 	return plan;
 }
 
-/*
- * Make the statements ready.  The keys of a batch are their first parameters,
- * one array for each column; then comes who deletes, or the time before which
- * a row was deleted.
- */
-void
-dbp_soft_prepare(DbpSoftJob *job)
+static char *
+lock_statement(const DbpSoftJob *job)
 {
-	Oid *types = palloc(sizeof(Oid) * (job->nkeys + 1));
-	int last = job->nkeys + 1;
-	bool joins = job->nkeys > 1;
-	const char *condition = dbp_soft_condition(job, last);
 	char *columns = key_columns(job);
 	StringInfoData from;
 	StringInfoData where;
 
 	initStringInfo(&from);
 	initStringInfo(&where);
-	append_keys(job, &from, &where);
-	for (int i = 0; i < job->nkeys; i++)
-		types[i] = job->keys[i].array_type;
-	types[job->nkeys] = job->action == DBP_SOFT_PURGE ? TIMESTAMPTZOID : TEXTOID;
+	append_keys(job, job->nkeys, &from, &where);
+	return psprintf("SELECT %s FROM %s, %s WHERE %s AND %s ORDER BY %s%s FOR %s OF %s", columns,
+					job->table, from.data, where.data, dbp_soft_condition(job, job->nkeys + 1),
+					columns, job->order, job->action == DBP_SOFT_PURGE ? "UPDATE" : "NO KEY UPDATE",
+					job->name);
+}
+
+/* By all that is known of the rows, so that no other partition is looked into */
+static char *
+change_statement(const DbpSoftJob *job)
+{
+	StringInfoData from;
+	StringInfoData where;
+
+	initStringInfo(&from);
+	initStringInfo(&where);
+	append_keys(job, job->nfound, &from, &where);
+	return psprintf("%s %s %s WHERE %s AND %s RETURNING %s",
+					dbp_soft_changing(job, job->nfound + 1),
+					job->action == DBP_SOFT_PURGE ? "USING" : "FROM", from.data, where.data,
+					dbp_soft_condition(job, job->nfound + 1), key_columns(job));
+}
+
+/*
+ * Make the statements of a batch ready.
+ */
+void
+dbp_soft_prepare(DbpSoftJob *job)
+{
+	Assert(job->nfound == job->nkeys || job->action != DBP_SOFT_PURGE);
 	if (can_lock(job))
-		job->lock =
-			prepare(psprintf("SELECT %s FROM %s%s%s WHERE %s AND %s ORDER BY %s%s FOR %s OF "
-							 "%s",
-							 columns, job->table, joins ? ", " : "", from.data, where.data,
-							 condition, columns, job->order,
-							 job->action == DBP_SOFT_PURGE ? "UPDATE" : "NO KEY UPDATE", job->name),
-					last, types);
-	job->change =
-		prepare(psprintf("%s%s%s WHERE %s AND %s RETURNING %s", dbp_soft_changing(job, last),
-						 !joins								 ? ""
-							 : job->action == DBP_SOFT_PURGE ? " USING "
-															 : " FROM ",
-						 from.data, where.data, condition, columns),
-				last, types);
+		job->lock = prepare(job, lock_statement(job), job->nkeys);
+	job->change = prepare(job, change_statement(job), job->nfound);
 }
 
 void
@@ -169,36 +182,46 @@ dbp_soft_executed(int result, const char *what)
 }
 
 static int64
-execute(const DbpSoftJob *job, SPIPlanPtr plan, Datum **values, int count)
+execute(const DbpSoftJob *job, SPIPlanPtr plan, int nkeys, Datum **values, int count)
 {
-	Datum *params = palloc(sizeof(Datum) * (job->nkeys + 1));
+	Datum *params = palloc(sizeof(Datum) * (nkeys + 1));
 
-	for (int i = 0; i < job->nkeys; i++)
+	for (int i = 0; i < nkeys; i++)
 		params[i] =
 			PointerGetDatum(construct_array(values[i], count, job->keys[i].type, job->keys[i].len,
 											job->keys[i].byval, job->keys[i].align));
-	params[job->nkeys] = job->action == DBP_SOFT_PURGE ? TimestampTzGetDatum(job->cutoff)
-													   : CStringGetTextDatum(job->by);
+	params[nkeys] = job->action == DBP_SOFT_PURGE ? TimestampTzGetDatum(job->cutoff)
+												  : CStringGetTextDatum(job->by);
 	dbp_soft_executed(SPI_execute_plan(plan, params, NULL, false, 0), job->function);
 	return (int64) SPI_processed;
 }
 
-/* The keys that a statement returned */
+/*
+ * The keys that were returned of rows.  A column by itself need not be unique,
+ * but comes in order, and each value is taken once.
+ */
 static Datum **
-returned_keys(const DbpSoftJob *job)
+returned_keys(const DbpSoftJob *job, int *count)
 {
-	Datum **values = palloc(sizeof(Datum *) * job->nkeys);
+	Datum **values = palloc(sizeof(Datum *) * job->nfound);
+	int rows = (int) SPI_processed;
 
-	for (int i = 0; i < job->nkeys; i++)
+	*count = 0;
+	for (int i = 0; i < job->nfound; i++)
+		values[i] = palloc(sizeof(Datum) * Max(rows, 1));
+	for (int row = 0; row < rows; row++)
 	{
-		values[i] = palloc(sizeof(Datum) * Max(SPI_processed, 1));
-		for (uint64 row = 0; row < SPI_processed; row++)
+		for (int i = 0; i < job->nfound; i++)
 		{
 			bool isnull;
 
-			values[i][row] =
+			values[i][*count] =
 				SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, i + 1, &isnull);
 		}
+		if (job->nfound > 1 || *count == 0 ||
+			!datumIsEqual(values[0][*count], values[0][*count - 1], job->keys[0].byval,
+						  job->keys[0].len))
+			(*count)++;
 	}
 	return values;
 }
@@ -209,11 +232,11 @@ change(const DbpSoftJob *job, Datum **values, int count)
 	volatile int64 rows = 0;
 
 	if (job->action != DBP_SOFT_PURGE)
-		return execute(job, job->change, values, count);
+		return execute(job, job->change, job->nfound, values, count);
 	dbp_soft_purge_begin(job->relid);
 	PG_TRY();
 	{
-		rows = execute(job, job->change, values, count);
+		rows = execute(job, job->change, job->nfound, values, count);
 	}
 	PG_FINALLY();
 	{
@@ -252,21 +275,22 @@ dbp_soft_batch(DbpSoftJob *job, Datum **values, int count)
 	MemoryContext caller = MemoryContextSwitchTo(job->batch_context);
 	SPITupleTable *locked = NULL;
 	instr_time started;
+	int given = count;
 	int found = count;
 	int64 rows = 0;
 
 	INSTR_TIME_SET_CURRENT(started);
 	if (job->lock != NULL)
 	{
-		found = (int) execute(job, job->lock, values, count);
+		found = (int) execute(job, job->lock, job->nkeys, values, count);
 		locked = SPI_tuptable;
-		values = returned_keys(job);
+		values = returned_keys(job, &count);
 	}
 	if (found > 0)
 	{
 		SPITupleTable *changed;
 
-		rows = change(job, values, found);
+		rows = change(job, values, count);
 		changed = SPI_tuptable;
 		/* nearly always the same rows, and those that were locked are in order */
 		dbp_soft_log(job, rows, locked != NULL && rows == found ? locked : changed, &started);
@@ -277,5 +301,5 @@ dbp_soft_batch(DbpSoftJob *job, Datum **values, int count)
 	job->changed += rows;
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(job->batch_context);
-	dbp_soft_progress(job, count);
+	dbp_soft_progress(job, given);
 }

@@ -333,18 +333,17 @@ dbperf_soft_delete_after(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-static DbpStatement forget[] = {
-	{.sql = "DELETE FROM dbperf.soft_delete_tables s USING pg_event_trigger_dropped_objects() d"
-			" WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = s.parent",
-	 .expected = SPI_OK_DELETE},
-	{.sql = "UPDATE dbperf.soft_delete_tables s SET active = NULL"
-			" FROM pg_event_trigger_dropped_objects() d"
-			" WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = s.active",
-	 .expected = SPI_OK_UPDATE},
-	{.sql = "UPDATE dbperf.soft_delete_log l SET relation = NULL"
-			" FROM pg_event_trigger_dropped_objects() d"
-			" WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = l.relation",
-	 .expected = SPI_OK_UPDATE},
+/* A table that goes together with its view is only deleted: no row is changed twice */
+static DbpStatement forget = {
+	.sql = "WITH dropped AS MATERIALIZED (SELECT objid FROM pg_event_trigger_dropped_objects()"
+		   " WHERE classid = 'pg_class'::regclass AND objsubid = 0),"
+		   " tables AS (DELETE FROM dbperf.soft_delete_tables s USING dropped d"
+		   " WHERE d.objid = s.parent),"
+		   " views AS (UPDATE dbperf.soft_delete_tables s SET active = NULL FROM dropped d"
+		   " WHERE d.objid = s.active AND s.parent NOT IN (SELECT objid FROM dropped))"
+		   " UPDATE dbperf.soft_delete_log l SET relation = NULL FROM dropped d"
+		   " WHERE d.objid = l.relation",
+	.expected = SPI_OK_UPDATE,
 };
 
 /* Is there no row, nor was there one? */
@@ -373,8 +372,7 @@ dbperf_soft_delete_dropped(PG_FUNCTION_ARGS)
 	if (is_empty("soft_delete_tables") && is_empty("soft_delete_log"))
 		PG_RETURN_NULL();
 	SPI_connect();
-	for (int i = 0; i < (int) lengthof(forget); i++)
-		dbp_statement_run(&forget[i], NULL, NULL);
+	dbp_statement_run(&forget, NULL, NULL);
 	SPI_finish();
 	PG_RETURN_NULL();
 }

@@ -54,11 +54,12 @@ typedef struct DbpSoftJob
 	DbpSoftAction action;
 	const char *function; /* for messages */
 	Oid relid;
-	char *table; /* qualified and quoted */
-	char *name;	 /* quoted */
-	DbpSoftKey *keys;
-	int nkeys;
-	char *order;		   /* further columns of the primary key, ", a, b" or "" */
+	char *table;		   /* qualified and quoted */
+	char *name;			   /* quoted */
+	DbpSoftKey *keys;	   /* what rows are looked for by, and then the rest of the primary key */
+	int nkeys;			   /* of them, what they are looked for by */
+	int nfound;			   /* all of them: what rows that were found are told apart by */
+	char *order;		   /* what else settles the order of locking, ", a, b" or "" */
 	const char *by;		   /* who deletes or restores */
 	const char *reason;	   /* NULL: none */
 	const char *from;	   /* of a range; NULL: not bounded */

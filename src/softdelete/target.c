@@ -239,27 +239,24 @@ is_partition_key(Oid relid, AttrNumber attnum)
 }
 
 /*
- * One column is the key.  What else is in the primary key, or where rows are
- * if there is none, settles in which order rows of the same key are locked.
+ * One column is the key.  Rows of the same key are told apart by the primary
+ * key; where there is none, they are locked in the order in which they lie.
  */
 static void
 use_column(DbpSoftJob *job, AttrNumber attnum)
 {
-	StringInfoData order;
 	List *primary = dbp_soft_primary_columns(job->relid);
 	ListCell *cell;
 
-	job->keys = palloc0(sizeof(DbpSoftKey));
+	job->keys = palloc0(sizeof(DbpSoftKey) * (1 + list_length(primary)));
 	job->nkeys = 1;
+	job->nfound = 1;
 	dbp_soft_key_describe(job->relid, attnum, job->keys);
-	initStringInfo(&order);
 	foreach(cell, primary)
 		if (lfirst_int(cell) != attnum)
-			appendStringInfo(&order, ", %s.%s", job->name,
-							 quote_identifier(get_attname(job->relid, lfirst_int(cell), false)));
+			dbp_soft_key_describe(job->relid, lfirst_int(cell), &job->keys[job->nfound++]);
 	if (primary == NIL)
-		appendStringInfo(&order, ", %s.tableoid, %s.ctid", job->name, job->name);
-	job->order = order.data;
+		job->order = psprintf(", %s.tableoid, %s.ctid", job->name, job->name);
 }
 
 /*
@@ -320,7 +317,7 @@ dbp_soft_key_primary(DbpSoftJob *job)
 
 	if (primary == NIL)
 		return false;
-	job->nkeys = list_length(primary);
+	job->nkeys = job->nfound = list_length(primary);
 	job->keys = palloc0(sizeof(DbpSoftKey) * job->nkeys);
 	foreach(cell, primary)
 		dbp_soft_key_describe(job->relid, lfirst_int(cell),

@@ -116,6 +116,7 @@ start()
 	wait_until "the worker to make partitions ahead" \
 		"SELECT missing = 0 FROM dbperf.partition_health WHERE parent = 'market_data'::regclass"
 	demo_psql -f "$ROOT/test/demo/show.sql" </dev/null
+	demo_psql -f "$ROOT/test/demo/ingest.sql" </dev/null
 	demo_psql -f "$ROOT/test/demo/retire.sql" </dev/null
 
 	say ""

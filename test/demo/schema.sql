@@ -7,6 +7,7 @@ INSERT INTO instruments (id, symbol, name) VALUES
     (1, 'EURUSD', 'Euro'),
     (2, 'NZDUSD', 'New Zealand dollar'),
     (3, 'XAUUSD', 'Gold');
+ALTER TABLE instruments ALTER id RESTART WITH 4;
 \echo
 \echo 'backfill: SELECT dbperf.create_partitions(''market_data'', ''2014-05-01'', ''2014-06-01'')'
 SELECT dbperf.create_partitions('market_data', '2014-05-01', '2014-06-01');

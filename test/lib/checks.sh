@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Checks that need no server.
 
-c_sources() { find "$ROOT/src" "$ROOT/bench" -name "*.[ch]" | sort; }
+c_sources() { find "$ROOT/src" "$ROOT/bench" "$ROOT/test/unit" -name "*.[ch]" | sort; }
 
 check_format()
 {

@@ -10,7 +10,7 @@ RETURNS TABLE (col text, type text, default_value text, not_null boolean) LANGUA
     ORDER BY a.attnum
 $$;
 
-SELECT tables_are('dbperf', ARRAY['audit_head', 'job_runs', 'partition_events', 'policy', 'policy_state', 'recycle_bin']);
+SELECT tables_are('dbperf', ARRAY['audit_head', 'ingest_rejects', 'ingest_rules', 'job_runs', 'partition_events', 'policy', 'policy_state', 'recycle_bin', 'soft_delete_log', 'soft_delete_tables']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('parent', 'regclass', '', true),
@@ -39,6 +39,50 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('lock_tries', 'integer', '4', true),
     ('created_at', 'timestamp with time zone', 'now()', true)
 $$, 'columns of policy');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.ingest_rules')$$, $$VALUES
+    ('parent', 'regclass', '', true),
+    ('name', 'name', '', true),
+    ('expression', 'text', '', true),
+    ('created_at', 'timestamp with time zone', 'now()', true)
+$$, 'columns of ingest_rules');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.ingest_rejects')$$, $$VALUES
+    ('reject_id', 'bigint', 'nextval(''dbperf.ingest_rejects_reject_id_seq''::regclass)', true),
+    ('at', 'timestamp with time zone', 'clock_timestamp()', true),
+    ('parent', 'regclass', '', true),
+    ('rejected_by', 'name', '', true),
+    ('row_number', 'bigint', '', true),
+    ('sqlstate', 'text', '', true),
+    ('reason', 'text', '', true),
+    ('detail', 'text', '', false),
+    ('column_name', 'name', '', false),
+    ('row', 'jsonb', '', false)
+$$, 'columns of ingest_rejects');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.soft_delete_tables')$$, $$VALUES
+    ('parent', 'regclass', '', true),
+    ('active', 'regclass', '', false),
+    ('on_delete', 'text', '', true),
+    ('enabled_at', 'timestamp with time zone', 'now()', true)
+$$, 'columns of soft_delete_tables');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.soft_delete_log')$$, $$VALUES
+    ('log_id', 'bigint', 'nextval(''dbperf.soft_delete_log_log_id_seq''::regclass)', true),
+    ('at', 'timestamp with time zone', 'clock_timestamp()', true),
+    ('relation', 'regclass', '', false),
+    ('parent', 'text', '', true),
+    ('action', 'text', '', true),
+    ('deleted_by', 'text', '', false),
+    ('actor', 'text', 'SESSION_USER', true),
+    ('reason', 'text', '', false),
+    ('row_count', 'bigint', '', true),
+    ('keys', 'text[]', '', false),
+    ('from_at', 'text', '', false),
+    ('to_at', 'text', '', false),
+    ('predicate', 'text', '', false),
+    ('deleted_before', 'timestamp with time zone', '', false)
+$$, 'columns of soft_delete_log');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy_state')$$, $$VALUES
     ('parent', 'regclass', '', true),
@@ -152,7 +196,7 @@ SELECT throws_ok(format('INSERT INTO dbperf.recycle_bin (partition, parent, stat
 -- what a restored dump needs: the tables whose rows are users' own
 SELECT is(ARRAY(SELECT c.relname FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o
                 WHERE e.extname = 'tradeassist_dbperf' AND c.relkind = 'r' ORDER BY 1)::text[],
-          '{audit_head,job_runs,partition_events,policy,recycle_bin}', 'tables that are dumped');
+          '{audit_head,ingest_rejects,ingest_rules,job_runs,partition_events,policy,recycle_bin,soft_delete_log,soft_delete_tables}', 'tables that are dumped');
 SELECT has_index('dbperf', 'job_runs', 'job_runs_finished_at_idx', 'finished_at');
 SELECT has_index('dbperf', 'partition_events', 'partition_events_parent_at_idx', ARRAY['parent', 'at']);
 

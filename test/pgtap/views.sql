@@ -7,7 +7,7 @@ CREATE FUNCTION pg_temp.columns(rel regclass) RETURNS TABLE (col text, type text
     FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 ORDER BY a.attnum
 $$;
 
-SELECT views_are('dbperf', ARRAY['partition_health', 'partition_metrics', 'partitions', 'worker_status']);
+SELECT views_are('dbperf', ARRAY['ingest_rate', 'partition_health', 'partition_metrics', 'partitions', 'worker_status']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partitions')$$, $$VALUES
     ('parent', 'regclass'),
@@ -25,6 +25,22 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partitions')$$, $$VALU
     ('tablespace', 'name'),
     ('last_write', 'timestamp with time zone')
 $$, 'columns of partitions');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.ingest_rate')$$, $$VALUES
+    ('relation', 'regclass'),
+    ('source', 'text'),
+    ('rows_total', 'bigint'),
+    ('batches_total', 'bigint'),
+    ('rows_per_second_1m', 'double precision'),
+    ('rows_per_second_5m', 'double precision'),
+    ('rows_per_second_15m', 'double precision'),
+    ('batch_p50_ms', 'double precision'),
+    ('batch_p95_ms', 'double precision'),
+    ('batch_p99_ms', 'double precision'),
+    ('late_rows', 'bigint'),
+    ('rejected_rows', 'bigint'),
+    ('since', 'timestamp with time zone')
+$$, 'columns of ingest_rate');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_health')$$, $$VALUES
     ('parent', 'regclass'),
