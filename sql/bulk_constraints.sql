@@ -65,12 +65,12 @@ BEGIN
 END
 $$;
 INSERT INTO taken SELECT i FROM generate_series(1, 3000) i;
-SELECT 'all, up', * FROM try(ids(2500));
-SELECT 'all, down', * FROM try((SELECT array_agg(i ORDER BY i DESC) FROM generate_series(1, 2500) i));
-SELECT 'all, mixed', * FROM try((SELECT array_agg(i * 7919 % 2503 + 1 ORDER BY i) FROM generate_series(1, 2500) i));
-SELECT 'none, down', * FROM try((SELECT array_agg(i ORDER BY i DESC) FROM generate_series(3001, 5500) i));
-SELECT 'every other', * FROM try((SELECT array_agg(i % 2 * 10000 + i ORDER BY i DESC) FROM generate_series(1, 2500) i));
-SELECT 'nulls and doubles', * FROM try((SELECT array_agg(nullif(i * 7919 % 2503 % 1000, 0) + 10000 ORDER BY i) FROM generate_series(1, 2500) i));
+SELECT 'all, up', * FROM try(ids(1300));
+SELECT 'all, down', * FROM try((SELECT array_agg(i ORDER BY i DESC) FROM generate_series(1, 1300) i));
+SELECT 'all, mixed', * FROM try((SELECT array_agg(i * 7919 % 2503 + 1 ORDER BY i) FROM generate_series(1, 1300) i));
+SELECT 'none, down', * FROM try((SELECT array_agg(i ORDER BY i DESC) FROM generate_series(3001, 4300) i));
+SELECT 'every other', * FROM try((SELECT array_agg(i % 2 * 10000 + i ORDER BY i DESC) FROM generate_series(1, 1300) i));
+SELECT 'nulls and doubles', * FROM try((SELECT array_agg(nullif(i * 7919 % 2503 % 1000, 0) + 10000 ORDER BY i) FROM generate_series(1, 1300) i));
 -- one batch of many bad rows is no more work than its rows
 SELECT inserted, rejected FROM dbperf.bulk_insert('taken', '{id}', (SELECT array_agg(i % 3000 + 1 ORDER BY i DESC) FROM generate_series(1, 20000) i), '{"on_error": "reject", "batch_size": 100000}');
 SELECT count(*), count(DISTINCT row_number) FROM rejects('taken');
@@ -131,9 +131,8 @@ CREATE INDEX ON ix USING gin (js jsonb_path_ops);
 CREATE INDEX ON ix USING gist (r);
 CREATE INDEX ON ix USING brin (at) WITH (pages_per_range = 1, autosummarize = on);
 CREATE INDEX ON ix USING spgist (t);
-CREATE FUNCTION fill_ix(n integer, seed float8, batch integer, on_error text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-    rows t.ix[];
+CREATE FUNCTION fill_ix(nrows integer, seed float8, batch integer, on_error text) RETURNS bigint LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 BEGIN
     PERFORM setseed(seed);
     CREATE TEMP TABLE given AS
@@ -145,7 +144,7 @@ BEGIN
             (random() * 4294967295)::bigint::oid AS o, random() < 0.5 AS b, chr((random() * 90)::integer + 33)::"char" AS c, CASE WHEN random() < 0.1 THEN NULL ELSE md5(random()::text) || repeat('x', (random() * 100)::integer) END AS t,
             md5(random()::text) AS tt, md5(random()::text)::uuid AS u, (random() * 1000)::numeric(8, 3) AS n, (random() * 1000 - 500)::numeric::money AS m, ARRAY[(random() * 100)::integer, (random() * 100)::integer] AS arr,
             jsonb_build_object('k', (random() * 100)::integer) AS js, int4range((random() * 100)::integer, 100 + (random() * 100)::integer) AS r, i * (CASE WHEN random() < 0.5 THEN 1 ELSE -1 END) AS e, ('n' || (random() * 100)::integer)::name AS name
-        FROM generate_series(1, n) i;
+        FROM generate_series(1, nrows) i;
     -- arrays as columns go as slices of one length
     RETURN (SELECT b.inserted FROM (SELECT array_agg(id) AS id, array_agg(small) AS small, array_agg(big) AS big, array_agg(at) AS at, array_agg(ts) AS ts, array_agg(d) AS d, array_agg(tm) AS tm, array_agg(f) AS f, array_agg(f4) AS f4, array_agg(o) AS o,
             array_agg(b) AS b, array_agg(c) AS c, array_agg(t) AS t, array_agg(tt) AS tt, array_agg(u) AS u, array_agg(n) AS n, array_agg(m) AS m, array_agg(arr) AS arr, array_agg(js) AS js, array_agg(r) AS r, array_agg(e) AS e, array_agg(name) AS name FROM given g) x,
@@ -155,15 +154,14 @@ END
 $$;
 SELECT fill_ix(3000, 0.1, 1000, 'abort');
 TABLE given EXCEPT ALL TABLE ix;
+UPDATE ix SET e = -e WHERE e > 0;
 DROP TABLE given;
 SELECT fill_ix(2999, 0.2, 1, 'abort');
 DROP TABLE given;
 -- half of them are in the partial unique index already
-SELECT fill_ix(3000, 0.3, 1000, 'reject');
-SELECT count(*), min(reason) FROM rejects('ix');
+SELECT 3000 - fill_ix(3000, 0.3, 1000, 'reject') AS bad \gset
+SELECT :bad > 0 AS some, count(*) = :bad AS exact, min(reason) FROM rejects('ix');
 CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA public;
-SELECT count(public.bt_index_check(x.indexrelid, true)) > 0 AS checked FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
-    WHERE x.indrelid = 'ix'::regclass AND a.amname = 'btree';
 SELECT count(public.bt_index_parent_check(x.indexrelid, true, true)) AS checked FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_am a ON a.oid = c.relam
     WHERE x.indrelid = 'ix'::regclass AND a.amname = 'btree';
 -- with and without each index, the same rows
@@ -175,6 +173,9 @@ DECLARE
     used     boolean := false;
 BEGIN
     SET LOCAL enable_seqscan = off;
+    SET LOCAL enable_indexscan = on;
+    SET LOCAL enable_bitmapscan = on;
+    SET LOCAL enable_indexonlyscan = on;
     FOR plan IN EXECUTE 'EXPLAIN SELECT count(*) FROM t.ix WHERE ' || condition LOOP
         used := used OR plan ~ 'Index|Bitmap';
     END LOOP;
@@ -187,8 +188,8 @@ BEGIN
     RETURN CASE WHEN NOT used THEN 'not used' WHEN by_scan = 0 THEN 'nothing' WHEN by_index <> by_scan THEN format('%s by index, %s', by_index, by_scan) END;
 END
 $$;
-SELECT condition, differ(condition) FROM unnest(ARRAY['id = 77', 'id % 10 = 3', 'u = (SELECT u FROM given LIMIT 1)', 'arr @> ARRAY[5]', 'js @> ''{"k": 5}''', 'r && ''[5,120)''', 'at > ''2001-01-01''', 't ^@ ''a''', 'f = 0', 'f = ''NaN''', 'e = 77', 'f4 < 0']) condition
-    WHERE differ(condition) IS NOT NULL;
+SELECT condition, differ FROM unnest(ARRAY['id = 77', 'id % 10 = 3', 'u = (SELECT u FROM given LIMIT 1)', 'arr @> ARRAY[5]', 'js @> ''{"k": 5}''', 'r && ''[5,120)''', 'at > ''2001-01-01''', 't ^@ ''a''', 'f = 0', 'f = ''NaN''', 'e = 77', 'f4 < 0']) condition,
+    differ(condition) WHERE differ IS NOT NULL;
 DROP TABLE ix, given;
 
 -- foreign keys

@@ -20,7 +20,7 @@ SELECT * FROM a;
 SELECT inserted, batches FROM dbperf.bulk_insert('a', '{id}', ARRAY[1, 2], '{"on_error": "reject", "on_conflict": "nothing", "conflict_columns": [], "batch_size": 1}');
 -- composite types of the user's are rows, too
 CREATE TYPE two AS (i integer[], f float8[]);
-SELECT inserted FROM dbperf.bulk_insert('a', '{id,f}', ROW(ARRAY[1], ARRAY[2])::two);
+SELECT inserted FROM dbperf.bulk_insert('a', '{id,f}', ROW(ARRAY[1], ARRAY[2])::two::record);
 -- no rows
 TRUNCATE a;
 SELECT inserted, rejected, batches, skipped FROM dbperf.bulk_insert('a', '{id,f}', '{}'::int[], '{}'::float8[]);
@@ -91,10 +91,10 @@ CREATE TABLE k (i integer, n numeric(6, 2), r real, b bigint, v varchar(3), c ch
 SELECT column_name, cast_from, fails_at(format('SELECT dbperf.bulk_insert(%L, ARRAY[%L]::name[], ARRAY[%s])', 'k', column_name, cast_from))
     FROM (VALUES ('i', '1.5, -1.5, 2.5'), ('i', '1::bigint, 2'), ('i', '1e10::float8'), ('i', '''NaN''::float8'), ('i', '''1'''), ('i', 'true'), ('i', '''x''::text'), ('i', 'now()'),
     ('n', '1, 2'), ('n', '9999.994'), ('n', '9999.995'), ('n', '''Infinity''::float8'), ('r', '1e39::float8'), ('r', '1e38::float8'), ('b', '9223372036854775807.4'), ('b', '9223372036854775807.5'),
-    ('v', '''abc'', ''abc  '''), ('v', '''abcd'''), ('v', '12, 123'), ('v', '1234'), ('c', '''a'''), ('c', '''abcd'''), ('t', 'now(), ''2026-01-01'''), ('t', 'ARRAY[1]'), ('t', 'ROW(1, 2)'),
+    ('v', '''abc'', ''abc  '''), ('v', '''abcd'''), ('v', '12, 123'), ('v', '1234'), ('c', '''a'''), ('c', '''abcd'''), ('t', '''2026-01-01 12:00''::timestamptz, NULL'), ('t', 'ARRAY[1]'), ('t', 'ROW(1, 2)'),
     ('d', '''2026-02-03 23:59:59''::timestamp'), ('d', '''infinity''::timestamptz'), ('ts', '''2026-02-03 00:00:00.5''::timestamptz'), ('ts', '''2026-02-03''::date'), ('d', '1'),
     ('bits', 'B''101'''), ('bits', 'B''1010'''), ('bits', '5')) x (column_name, cast_from);
-SELECT * FROM k ORDER BY i, n, r, b, v, c, t !~ '^2026-11', d, ts, bits;
+SELECT * FROM k ORDER BY i, n, r, b, v, c, t, d, ts, bits;
 -- a cast that fails: the row and the column
 SELECT fails_at($$SELECT dbperf.bulk_insert('k', '{t,v}', ARRAY['a', 'b', 'c', 'd'], ARRAY['1', '22', '4444', '55555'], '{"batch_size": 2}')$$);
 SELECT fails_at($$SELECT dbperf.bulk_insert('k', '{i,r}', ROW(ARRAY[1, 2, 3], ARRAY[1, 1e39, 1e40]::float8[]), batch_size => 1)$$);
@@ -126,7 +126,6 @@ SELECT * FROM d \gx
 TRUNCATE d;
 -- the array may be one of domains, or a domain itself; an array of a domain over arrays needs no slices
 CREATE DOMAIN list AS integer[] CHECK (cardinality(VALUE) < 9);
-SELECT inserted FROM dbperf.bulk_insert('d', '{p,f}', ARRAY[1, 2]::positive[], ARRAY['{1}', '{1,2,3}', NULL]::few[] #- 3);
 SELECT inserted FROM dbperf.bulk_insert('d', '{p,f,arr}', ARRAY[1, 2, NULL]::positive[], ARRAY['{1}', '{1,2,3}', NULL]::few[], ARRAY['{1}', '{1,2,3}', NULL]::few[]);
 SELECT inserted FROM dbperf.bulk_insert('d', '{n}', '{1,2}'::list);
 SELECT n, p, g, f, arr FROM d;
@@ -219,7 +218,7 @@ SELECT fails_at($$SELECT dbperf.bulk_insert_market_data(ARRAY['2026-11-21 10:00'
 SELECT fails_at($$SELECT dbperf.bulk_insert_market_data(ARRAY['2026-11-21 10:00']::timestamptz[], ARRAY[1], ARRAY[1.5], batch_size => 0)$$);
 SELECT fails_at($$SELECT dbperf.bulk_insert_market_data(ARRAY['2026-11-21 10:00']::timestamptz[], ARRAY[1], ARRAY[1.5], target => 'a')$$);
 SELECT fails_at($$SELECT dbperf.bulk_insert_market_data(ARRAY['2026-11-21 10:00']::timestamptz[], ARRAY[99], ARRAY[1.5])$$);
-INSERT INTO alert_rules (instrument_id, condition, threshold) VALUES (1, '{}', 1);
+INSERT INTO alert_rules (id, name) VALUES (1, 'r');
 SELECT inserted FROM dbperf.bulk_insert_alert_logs(ARRAY['2026-11-21 10:00', '2026-11-21 10:01']::timestamptz[], ARRAY[1, 1], ARRAY[1, 2], alert_message => ARRAY['a', NULL], evaluation_time_ms => ARRAY[0.5, 1]);
 SELECT "timestamp", rule_id, instrument_id, alert_message, evaluation_time_ms FROM alert_logs ORDER BY id;
 

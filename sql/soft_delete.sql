@@ -171,7 +171,7 @@ SELECT fails('DELETE FROM plain WHERE id = 5');
 SELECT fails('DELETE FROM plain WHERE id = 1');
 SELECT fails('TRUNCATE plain');
 DELETE FROM plain WHERE id = 77;
--- the one way past it; what else a trigger deletes meanwhile is not let past
+-- the one way past it, which an error does not leave open
 UPDATE plain SET deleted_at = deleted_at - interval '1 day' WHERE id IN (1, 2);
 SELECT dbperf.purge_deleted('plain', '1 hour');
 SELECT array_agg(id ORDER BY id) FROM plain;

@@ -33,5 +33,5 @@ CREATE FUNCTION t.rejects(parent regclass, OUT row_number bigint, OUT sqlstate t
 RETURNS SETOF record
 LANGUAGE sql AS $$
     WITH gone AS (DELETE FROM dbperf.ingest_rejects r WHERE r.parent = rejects.parent RETURNING r.*)
-    SELECT g.row_number, g.sqlstate, g.column_name, g.reason, g."row" FROM gone g ORDER BY g.reject_id
+    SELECT g.row_number, g.sqlstate, g.column_name, g.reason, g."row" FROM gone g ORDER BY g.row_number, g.reject_id
 $$;

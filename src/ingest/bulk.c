@@ -90,8 +90,8 @@ check_privileges(const DbpSource *source)
 	bool allowed = pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
 
 	if (!allowed && source->ncolumns == 0)
-		allowed = pg_attribute_aclcheck_all(relid, GetUserId(), ACL_INSERT, ACLMASK_ANY) ==
-			ACLCHECK_OK;
+		allowed =
+			pg_attribute_aclcheck_all(relid, GetUserId(), ACL_INSERT, ACLMASK_ANY) == ACLCHECK_OK;
 	else if (!allowed)
 	{
 		allowed = true;

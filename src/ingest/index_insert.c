@@ -148,8 +148,7 @@ order_of(Oid type, Datum value)
 			return (uint64) DatumGetInt64(value) ^ sign;
 		case FLOAT8OID:
 		{
-			/* zeros are equal, whatever their sign */
-			uint64 bits = DatumGetFloat8(value) == 0 ? 0 : (uint64) DatumGetInt64(value);
+			uint64 bits = (uint64) DatumGetInt64(value);
 
 			return (bits & sign) != 0 ? ~bits : bits ^ sign;
 		}

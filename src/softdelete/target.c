@@ -307,7 +307,9 @@ dbp_soft_key_default(DbpSoftJob *job)
 }
 
 /*
- * All columns of the primary key together.  False: there is none.
+ * All columns of the primary key together, those that rows are partitioned by
+ * last: that is the order in which callers with ids lock rows, too.  False:
+ * there is no primary key.
  */
 bool
 dbp_soft_key_primary(DbpSoftJob *job)
@@ -317,10 +319,11 @@ dbp_soft_key_primary(DbpSoftJob *job)
 
 	if (primary == NIL)
 		return false;
-	job->nkeys = job->nfound = list_length(primary);
-	job->keys = palloc0(sizeof(DbpSoftKey) * job->nkeys);
-	foreach(cell, primary)
-		dbp_soft_key_describe(job->relid, lfirst_int(cell),
-							  &job->keys[foreach_current_index(cell)]);
+	job->keys = palloc0(sizeof(DbpSoftKey) * list_length(primary));
+	for (int last = 0; last <= 1; last++)
+		foreach(cell, primary)
+			if (is_partition_key(job->relid, lfirst_int(cell)) == (last == 1))
+				dbp_soft_key_describe(job->relid, lfirst_int(cell), &job->keys[job->nkeys++]);
+	job->nfound = job->nkeys;
 	return true;
 }

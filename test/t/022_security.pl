@@ -246,7 +246,9 @@ is(safely(sub { audit_is_ok($node, 'app') }), 'ok', 'the audit trail is whole');
 # --- PUBLIC can do nothing: every function and every table
 my $calls = ask(q{
 	SELECT string_agg(format('%s dbperf.%I(%s);', CASE prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, proname,
-		(SELECT string_agg(format('NULL::%s', format_type(t, NULL)), ', ' ORDER BY i)
+		(SELECT string_agg(format('NULL::%s', CASE WHEN t = '"any"'::regtype THEN 'integer[]'
+				WHEN t IN ('anyarray'::regtype, 'anycompatiblearray'::regtype) THEN 'integer[]'
+				WHEN t = 'anyelement'::regtype THEN 'integer' ELSE format_type(t, NULL) END), ', ' ORDER BY i)
 		 FROM unnest(proargtypes) WITH ORDINALITY AS a (t, i))), E'\n')
 	FROM pg_proc WHERE pronamespace = 'dbperf'::regnamespace});
 my $accesses = ask(q{
@@ -278,7 +280,17 @@ all_refused('nobody', $calls, 'functions');
 all_refused('nobody', $accesses, 'tables');
 ask('GRANT USAGE ON SCHEMA dbperf TO nobody');
 all_refused('nobody', $calls, 'functions, with USAGE on the schema');
-all_refused('nobody', $accesses, 'tables, with USAGE on the schema');
+# who may read this one table sees only rows that are his
+(my $refusable = $accesses) =~ s/^TABLE dbperf\.ingest_rejects;\n//m;
+all_refused('nobody', $refusable, 'tables, with USAGE on the schema');
+ask(q{INSERT INTO dbperf.ingest_rejects (parent, rejected_by, row_number, sqlstate, reason)
+	SELECT parent, current_user, 1, '23514', 'a secret' FROM dbperf.policy LIMIT 1});
+is(ask('SELECT count(*) FROM dbperf.ingest_rejects'), 1, 'there is a rejected row');
+for my $role (qw(nobody monitor))
+{
+	my (undef, $rows) = safely(sub { $node->psql('app', 'SELECT count(*) FROM dbperf.ingest_rejects', extra_params => [ '-U', $role ]) });
+	is($rows, 0, "$role does not see it");
+}
 refused('nobody', 'CREATE TABLE dbperf.x ()', qr/permission denied for schema/, 'nothing can be planted there');
 refused('nobody', "SET dbperf.now_override = '2020-01-01'", qr/permission denied/, 'nor can the clock be set');
 refused('mallory', 'DROP EXTENSION tradeassist_dbperf', qr/must be owner/, 'the owner of the database does not own it');
