@@ -4,7 +4,8 @@
 #   make demo, make demo-stop                 a private cluster with data in it, to try things on
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
-#   make bench-partitions, make bench-retire, make bench-ingest    the measurements
+#   make bench-partitions, make bench-retire, make bench-ingest, make bench-latest
+#                                             the measurements
 #   make format, make format-check            clang-format 14
 #
 # make demo and make test install what is missing, so this file must parse without PostgreSQL.
@@ -95,6 +96,9 @@ bench-partitions:
 bench-retire:
 	@bench/retire/run.sh
 
+bench-latest:
+	@bench/latest/run.sh
+
 bench-ingest:
 	@bench/ingest/run.sh
 
@@ -106,4 +110,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest bench-latest format format-check FORCE

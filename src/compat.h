@@ -167,6 +167,27 @@
 	} while (0)
 #endif
 
+/* May the current user insert into these columns?  Raises insufficient_privilege. */
+#if PG_VERSION_NUM >= 160000
+#define dbp_check_insert_privileges(entry, inserted) \
+	do \
+	{ \
+		List *permissions_ = NIL; \
+		RTEPermissionInfo *permission_ = addRTEPermissionInfo(&permissions_, (entry)); \
+		permission_->requiredPerms = ACL_INSERT; \
+		permission_->insertedCols = (inserted); \
+		(void) ExecCheckPermissions(list_make1(entry), permissions_, true); \
+	} while (0)
+#else
+#define dbp_check_insert_privileges(entry, inserted) \
+	do \
+	{ \
+		(entry)->requiredPerms = ACL_INSERT; \
+		(entry)->insertedCols = (inserted); \
+		(void) ExecCheckRTPerms(list_make1(entry), true); \
+	} while (0)
+#endif
+
 /* 16 makes the map from a root to its child when it is first asked for, if it is a child */
 #if PG_VERSION_NUM >= 160000
 #define dbp_root_to_child_map(result, estate) \

@@ -26,18 +26,24 @@ void
 dbp_bulk_reject(DbpBulk *bulk, int64 row, int sqlerrcode, const char *reason, const char *detail,
 				const char *column)
 {
-	MemoryContext old = MemoryContextSwitchTo(bulk->batch_context);
-	DbpReject *reject = palloc0(sizeof(DbpReject));
+	MemoryContext scratch =
+		AllocSetContextCreate(bulk->batch_context, "dbperf reject", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	Jsonb *json = bulk->source->as_json(bulk->source, row);
+	DbpReject *reject;
 
+	MemoryContextSwitchTo(bulk->batch_context);
+	reject = palloc0(sizeof(DbpReject));
 	reject->relid = RelationGetRelid(bulk->rel);
 	reject->row = row;
 	reject->sqlerrcode = sqlerrcode;
 	reject->reason = pstrdup(reason);
 	reject->detail = detail != NULL ? pstrdup(detail) : NULL;
 	reject->column = column != NULL ? pstrdup(column) : NULL;
-	reject->json = bulk->source->as_json(bulk->source, row);
+	reject->json = (Jsonb *) PG_DETOAST_DATUM_COPY(JsonbPGetDatum(json));
 	bulk->attempt_rejects = lappend(bulk->attempt_rejects, reject);
 	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
 }
 
 bool
@@ -167,9 +173,11 @@ blames_row(const DbpBulk *bulk, const ErrorData *error)
 		case ERRCODE_SYSTEM_ERROR:
 		case ERRCODE_CONFIG_FILE_ERROR:
 		case ERRCODE_INTERNAL_ERROR:
-		case ERRCODE_FEATURE_NOT_SUPPORTED:
 		case ERRCODE_FDW_ERROR:
 			return false;
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+			/* such as a trigger's moving of a row to another partition */
+			return bulk->row >= 0;
 		default:
 			break;
 	}
@@ -206,11 +214,13 @@ failing_column(const DbpBulk *bulk, const ErrorData *error)
 static void
 reject_row(DbpBulk *bulk, int64 row, const ErrorData *error, const char *column)
 {
+	MemoryContext old = MemoryContextSwitchTo(bulk->batch_context);
+
 	bulk->attempt_rejects = NIL;
 	dbp_bulk_reject(bulk, row, error->sqlerrcode, error->message, error->detail, column);
-	MemoryContextSwitchTo(bulk->batch_context);
 	bulk->rejects = list_concat(bulk->rejects, bulk->attempt_rejects);
 	bulk->attempt_rejects = NIL;
+	MemoryContextSwitchTo(old);
 }
 
 /*

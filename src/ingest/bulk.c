@@ -15,7 +15,10 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "utils/acl.h"
@@ -24,6 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "ingest/bulk.h"
 #include "ingest/bulk_call.h"
 #include "metrics/metrics.h"
@@ -31,14 +35,14 @@
 #define NOTICE_SECONDS 10 /* between two notices of a long call */
 
 static void
-check_session(void)
+check_session(Relation rel)
 {
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot execute bulk_insert() during recovery"),
 				 errhint("Insert on the primary server.")));
-	if (XactReadOnly)
+	if (XactReadOnly && !RelationUsesLocalBuffers(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot execute bulk_insert() in a read-only transaction"),
@@ -55,12 +59,12 @@ dbp_bulk_open(Oid relid)
 {
 	Relation rel;
 
-	check_session();
 	rel = try_table_open(relid, RowExclusiveLock);
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	check_session(rel);
 	switch (rel->rd_rel->relkind)
 	{
 		case RELKIND_RELATION:
@@ -82,26 +86,34 @@ dbp_bulk_open(Oid relid)
 	return rel;
 }
 
-/* The privileges that an INSERT of these columns needs */
+RangeTblEntry *
+dbp_bulk_range_table_entry(const DbpSource *source, Bitmapset **inserted)
+{
+	RangeTblEntry *entry = makeNode(RangeTblEntry);
+
+	entry->rtekind = RTE_RELATION;
+	entry->relid = RelationGetRelid(source->rel);
+	entry->relkind = source->rel->rd_rel->relkind;
+	entry->rellockmode = RowExclusiveLock;
+	*inserted = NULL;
+	for (int i = 0; i < source->ncolumns; i++)
+		*inserted =
+			bms_add_member(*inserted, source->attnums[i] - FirstLowInvalidHeapAttributeNumber);
+	return entry;
+}
+
+/* What an INSERT of these columns needs; extensions that check more are asked, too */
 static void
 check_privileges(const DbpSource *source)
 {
-	Oid relid = RelationGetRelid(source->rel);
-	bool allowed = pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) == ACLCHECK_OK;
+	Oid schema = RelationGetNamespace(source->rel);
+	Bitmapset *inserted;
+	RangeTblEntry *entry = dbp_bulk_range_table_entry(source, &inserted);
 
-	if (!allowed && source->ncolumns == 0)
-		allowed =
-			pg_attribute_aclcheck_all(relid, GetUserId(), ACL_INSERT, ACLMASK_ANY) == ACLCHECK_OK;
-	else if (!allowed)
-	{
-		allowed = true;
-		for (int i = 0; i < source->ncolumns && allowed; i++)
-			allowed = pg_attribute_aclcheck(relid, source->attnums[i], GetUserId(), ACL_INSERT) ==
-				ACLCHECK_OK;
-	}
-	if (!allowed)
-		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(source->rel->rd_rel->relkind),
-					   RelationGetRelationName(source->rel));
+	/* a regclass may have come as a number */
+	if (!dbp_may_use_schema(schema))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
+	dbp_check_insert_privileges(entry, inserted);
 }
 
 /* Has an error say where it was */
@@ -130,10 +142,12 @@ add_context(void *arg)
 static void
 write_rejects(DbpBulk *bulk)
 {
+	MemoryContext old = MemoryContextSwitchTo(bulk->batch_context);
 	ListCell *cell;
 
 	foreach(cell, bulk->rejects)
 		dbp_reject_write(lfirst(cell));
+	MemoryContextSwitchTo(old);
 	bulk->rejected += list_length(bulk->rejects);
 }
 
@@ -219,6 +233,11 @@ dbp_bulk_run(DbpBulk *bulk, DbpSource *source, const DbpBulkOptions *options)
 	bulk->source = source;
 	bulk->options = *options;
 	bulk->row = -1;
+	if (options->conflict_columns != NIL && options->on_conflict == DBP_CONFLICT_ERROR)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("conflict_columns are given, but conflicts are errors"),
+				 errhint("Set on_conflict to nothing or update.")));
 	check_privileges(source);
 	bulk->call_context = CurrentMemoryContext;
 	bulk->batch_context =

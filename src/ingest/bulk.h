@@ -138,6 +138,9 @@ extern void dbp_statement_insert(DbpBulk *bulk, const DbpBatch *batch, const boo
 /* attempt.c: inserts the batch in bulk->batch_first, batch_count */
 extern void dbp_attempt_batch(DbpBulk *bulk);
 
+/* The target as a statement that inserts these columns would have it */
+extern RangeTblEntry *dbp_bulk_range_table_entry(const DbpSource *source, Bitmapset **inserted);
+
 /* False: the row in the slot breaks a rule of the table, and has become a reject */
 extern bool dbp_bulk_check_rules(DbpBulk *bulk, DbpRules *rules, TupleTableSlot *slot,
 								 ExprContext *econtext);

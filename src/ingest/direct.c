@@ -41,6 +41,9 @@
  */
 #define CHUNK_ROWS 4000
 
+/* Slots that are kept from chunk to chunk, as far as no more are needed at once */
+#define MAX_SLOTS (2 * CHUNK_ROWS)
+
 /* A table that rows go to: the target itself, or one of its partitions */
 typedef struct Leaf
 {
@@ -49,6 +52,7 @@ typedef struct Leaf
 	DbpForeignKeys *keys;	 /* NULL: AFTER ROW triggers run for every row */
 	DbpIndexInsert *indexes;
 	bool one_by_one;
+	bool before_triggers;
 	bool check_partition; /* a trigger might have changed the key */
 	TupleDesc desc;		  /* a copy: slots by the thousand would each pin the table's own */
 	int nslots;			  /* made */
@@ -75,24 +79,17 @@ struct DbpDirect
 	Leaf **by_place; /* of the router */
 	List *leaves;	 /* of Leaf * */
 	int held;		 /* rows in the leaves */
+	int nslots;		 /* of all leaves */
 	CommandId cid;
 };
 
 static void
 init_range_table(DbpBulk *bulk, DbpDirect *direct)
 {
-	Relation rel = bulk->rel;
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	Bitmapset *inserted = NULL;
+	Bitmapset *inserted;
+	RangeTblEntry *entry = dbp_bulk_range_table_entry(bulk->source, &inserted);
 
-	entry->rtekind = RTE_RELATION;
-	entry->relid = RelationGetRelid(rel);
-	entry->relkind = rel->rd_rel->relkind;
-	entry->rellockmode = RowExclusiveLock;
 	/* messages show no other columns to those who may not read the table */
-	for (int i = 0; i < bulk->source->ncolumns; i++)
-		inserted =
-			bms_add_member(inserted, bulk->source->attnums[i] - FirstLowInvalidHeapAttributeNumber);
 	dbp_init_range_table(direct->estate, entry, inserted);
 }
 
@@ -173,9 +170,9 @@ make_leaf(DbpDirect *direct, ResultRelInfo *result)
 	leaf->result = result;
 	leaf->desc = CreateTupleDescCopyConstr(RelationGetDescr(result->ri_RelationDesc));
 	leaf->map = dbp_root_to_child_map(result, direct->estate);
-	leaf->one_by_one = direct->one_by_one || (triggers != NULL && triggers->trig_insert_before_row);
-	leaf->check_partition =
-		direct->routing == NULL || (triggers != NULL && triggers->trig_insert_before_row);
+	leaf->one_by_one = direct->one_by_one;
+	leaf->before_triggers = triggers != NULL && triggers->trig_insert_before_row;
+	leaf->check_partition = direct->routing == NULL || leaf->before_triggers;
 	if (!leaf->one_by_one)
 		leaf->keys = dbp_fk_prepare(direct->fk_checks, result);
 	leaf->indexes = dbp_index_insert_begin(result, direct->estate);
@@ -328,6 +325,7 @@ make_room(DbpDirect *direct, Leaf *leaf, int nrows)
 		leaf->rows = repalloc_huge(leaf->rows, size * sizeof(int));
 		leaf->recheck = repalloc_huge(leaf->recheck, size * sizeof(List *));
 	}
+	direct->nslots += size - leaf->nslots;
 	while (leaf->nslots < size)
 		leaf->slots[leaf->nslots++] =
 			MakeSingleTupleTableSlot(leaf->desc,
@@ -395,10 +393,9 @@ insert_one(DbpDirect *direct, Leaf *leaf, int at)
 static void
 insert_now(DbpDirect *direct, Leaf *leaf)
 {
-	TriggerDesc *triggers = leaf->result->ri_TrigDesc;
 	int at = leaf->nrows - 1;
 
-	if (triggers != NULL && triggers->trig_insert_before_row &&
+	if (leaf->before_triggers &&
 		!ExecBRInsertTriggers(direct->estate, leaf->result, leaf->slots[at]))
 	{
 		leaf->nrows--;
@@ -414,6 +411,7 @@ insert_rows(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, Leaf *leaf)
 	{
 		bulk->row = batch->first + leaf->rows[i];
 		check_row(direct, leaf, leaf->slots[i]);
+		ResetPerTupleExprContext(direct->estate);
 	}
 	bulk->row = -1;
 	table_multi_insert(leaf->result->ri_RelationDesc, leaf->slots, leaf->nrows, direct->cid, 0,
@@ -463,20 +461,38 @@ insert_leaves(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch)
 			insert_rows(bulk, direct, batch, leaf);
 	}
 	dbp_fk_begin(direct->fk_checks, batch->count);
+	/* nothing of the user's may run between two foreign keys that share a check */
 	foreach(cell, direct->leaves)
 	{
 		Leaf *leaf = lfirst(cell);
 
-		if (leaf->nrows > 0)
-			run_after_triggers(bulk, direct, batch, leaf);
 		bulk->attempt_inserted += leaf->nrows;
+		if (leaf->nrows > 0 && leaf->keys != NULL)
+			run_after_triggers(bulk, direct, batch, leaf);
 	}
+	foreach(cell, direct->leaves)
+	{
+		Leaf *leaf = lfirst(cell);
+
+		if (leaf->nrows > 0 && leaf->keys == NULL)
+			run_after_triggers(bulk, direct, batch, leaf);
+	}
+}
+
+static void
+drop_slots(DbpDirect *direct, Leaf *leaf)
+{
+	for (int i = 0; i < leaf->nslots; i++)
+		ExecDropSingleTupleTableSlot(leaf->slots[i]);
+	direct->nslots -= leaf->nslots;
+	leaf->nslots = 0;
 }
 
 /* Values of the batch are gone after this; slots are used again. */
 static void
 clear_leaves(DbpDirect *direct)
 {
+	bool too_many = direct->nslots > MAX_SLOTS;
 	ListCell *cell;
 
 	foreach(cell, direct->leaves)
@@ -485,6 +501,9 @@ clear_leaves(DbpDirect *direct)
 
 		for (int i = 0; i < leaf->nrows; i++)
 			ExecClearTuple(leaf->slots[i]);
+		/* rows in the order of time come by each partition once */
+		if (too_many && leaf->nrows == 0)
+			drop_slots(direct, leaf);
 		leaf->nrows = 0;
 	}
 	direct->held = 0;
@@ -514,6 +533,29 @@ can_flush(const DbpDirect *direct)
 	return true;
 }
 
+/*
+ * From now on rows are written one by one, in all partitions: a trigger of this
+ * one may want to see those before.
+ */
+static void
+begin_one_by_one(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch)
+{
+	int64 row = bulk->row;
+	ListCell *cell;
+
+	direct->one_by_one = true;
+	foreach(cell, direct->leaves)
+	{
+		Leaf *leaf = lfirst(cell);
+
+		if (leaf->nrows > 0)
+			insert_rows(bulk, direct, batch, leaf);
+		leaf->one_by_one = true;
+		leaf->keys = NULL;
+	}
+	bulk->row = row;
+}
+
 static void
 place_rows(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, const bool *skip)
 {
@@ -525,10 +567,13 @@ place_rows(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, const bool *
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		bulk->row = batch->first + i;
+		ResetPerTupleExprContext(direct->estate);
 		build_row(bulk, direct, batch, i);
 		if (!check_rules(bulk, direct))
 			continue;
 		leaf = find_leaf(bulk, direct);
+		if (leaf->before_triggers && !direct->one_by_one)
+			begin_one_by_one(bulk, direct, batch);
 		add_row(direct, leaf, i, batch->count);
 		if (leaf->one_by_one)
 		{

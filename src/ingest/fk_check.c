@@ -11,7 +11,8 @@
  * That holds only when nothing of the user's can run between the first row and
  * the check: it might delete the first row, and the check would look at it no
  * more.  So not for a table with other row triggers, or with volatile
- * defaults, and not for constraints that may be deferred.
+ * defaults, and not for constraints that may be deferred.  A partition whose
+ * triggers are disabled shares nothing with the others.
  *
  *-------------------------------------------------------------------------
  */
@@ -174,6 +175,7 @@ dbp_fk_prepare(DbpFkChecks *checks, ResultRelInfo *result)
 		if (!is_after_insert(trigger))
 			continue;
 		if (RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_FK || trigger->tgdeferrable ||
+			trigger->tgenabled != TRIGGER_FIRES_ON_ORIGIN ||
 			!prepare_key(checks, keys, result->ri_RelationDesc, trigger))
 			return NULL;
 	}

@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/genam.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
@@ -150,6 +152,11 @@ order_of(Oid type, Datum value)
 		{
 			uint64 bits = (uint64) DatumGetInt64(value);
 
+			/* as the type has it: of equal values, the one of the earlier row comes first */
+			if (isnan(DatumGetFloat8(value)))
+				return PG_UINT64_MAX - 1;
+			if (DatumGetFloat8(value) == 0)
+				return sign;
 			return (bits & sign) != 0 ? ~bits : bits ^ sign;
 		}
 		default:
@@ -234,6 +241,7 @@ dbp_index_insert_rows(DbpIndexInsert *insert, TupleTableSlot **slots, int nrows,
 	{
 		for (int i = 0; i < nrows; i++)
 		{
+			CHECK_FOR_INTERRUPTS();
 			*current = first + rows[i];
 			recheck[i] = dbp_insert_index_tuples(insert->result, slots[i], insert->estate);
 		}

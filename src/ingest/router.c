@@ -99,6 +99,9 @@ dbp_router_refresh(DbpRouter *router, Relation rel)
 	for (int i = 0; i < router->nparts; i++)
 		router->is_leaf[i] =
 			i != router->fallback && get_rel_relkind(desc->oids[i]) == RELKIND_RELATION;
+	/* no key lies above MAXVALUE, not even the greatest of its type */
+	if (router->nbounds > 0 && info->kind[router->nbounds - 1][0] == PARTITION_RANGE_DATUM_MAXVALUE)
+		router->nbounds--;
 	router->last = 0;
 	router->now = clock_key(router->keytype);
 	MemoryContextSwitchTo(old);

@@ -42,10 +42,12 @@ typedef struct Column
 	int slice_lbs[MAXDIM];
 	int per_row; /* elements */
 	char *data;
-	bits8 *nulls;	 /* NULL: none */
-	int64 at;		 /* element at which ... */
-	char *at_place;	 /* ... reading goes on; the beginning of the batch */
-	ExprState *cast; /* NULL: the type is the column's own */
+	bits8 *nulls;	  /* NULL: none */
+	int64 at;		  /* first element of the batch, and ... */
+	char *at_place;	  /* ... where it is */
+	int64 mark;		  /* the same of the element that was looked for last, */
+	char *mark_place; /* for rows that come one by one */
+	ExprState *cast;  /* NULL: the type is the column's own */
 	ExprContext *econtext;
 } Column;
 
@@ -79,17 +81,21 @@ next_element(const Column *column, int64 element, char **place, bool *isnull)
 
 /* The place of an element, reading on from the one that is known. */
 static char *
-place_of(const Column *column, int64 element)
+place_of(Column *column, int64 element)
 {
-	char *place = column->at_place;
 	bool isnull;
 
 	Assert(element >= column->at);
 	if (column->nulls == NULL && column->typlen > 0)
 		return column->data + element * att_align_nominal(column->typlen, column->typalign);
-	for (int64 i = column->at; i < element; i++)
-		(void) next_element(column, i, &place, &isnull);
-	return place;
+	if (element < column->mark)
+	{
+		column->mark = column->at;
+		column->mark_place = column->at_place;
+	}
+	for (; column->mark < element; column->mark++)
+		(void) next_element(column, column->mark, &column->mark_place, &isnull);
+	return column->mark_place;
 }
 
 static void
@@ -361,6 +367,7 @@ prepare_column(ArraySource *source, Column *column, AttrNumber attnum, Datum dat
 	column->nulls = ARR_NULLBITMAP(array);
 	column->at = 0;
 	column->at_place = column->data;
+	column->mark_place = column->data;
 	count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	return column->slices ? (count > 0 ? ARR_DIMS(array)[0] : 0) : count;
 }

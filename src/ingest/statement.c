@@ -6,7 +6,8 @@
  * For what the executor's parts alone do not do: row level security, ON
  * CONFLICT, views, rules, foreign tables, transition tables.  The statement
  * reads the batch as a table of that name, as a trigger reads its transition
- * table.
+ * table.  It names just the columns that are given: rows of JSON that lack
+ * others than the row before are a statement of their own.
  *
  *-------------------------------------------------------------------------
  */
@@ -78,22 +79,68 @@ dbp_statement_needed(DbpBulk *bulk)
 		has_foreign_partition(rel);
 }
 
+/* Rows of a batch that give the same columns */
+typedef struct Run
+{
+	int first;
+	int end;
+	int ncolumns;
+	int *columns; /* of the source */
+} Run;
+
+static bool
+is_given(const DbpBatch *batch, int column, int row)
+{
+	return batch->absent[column] == NULL || !batch->absent[column][row];
+}
+
+/* The run that begins with a row */
+static void
+find_run(const DbpSource *source, const DbpBatch *batch, int first, Run *run)
+{
+	run->first = first;
+	run->ncolumns = 0;
+	for (int i = 0; i < source->ncolumns; i++)
+		if (is_given(batch, i, first))
+			run->columns[run->ncolumns++] = i;
+	for (run->end = first + 1; run->end < batch->count; run->end++)
+		for (int i = 0; i < source->ncolumns; i++)
+			if (is_given(batch, i, first) != is_given(batch, i, run->end))
+				return;
+}
+
+static Form_pg_attribute
+column_of(const DbpSource *source, const Run *run, int i)
+{
+	return TupleDescAttr(RelationGetDescr(source->rel), source->attnums[run->columns[i]] - 1);
+}
+
 /* A row type of the columns that are given */
 static TupleDesc
-batch_desc(DbpSource *source)
+run_desc(const DbpSource *source, const Run *run)
 {
-	TupleDesc table = RelationGetDescr(source->rel);
-	TupleDesc desc = CreateTemplateTupleDesc(source->ncolumns);
+	TupleDesc desc = CreateTemplateTupleDesc(run->ncolumns);
 
-	for (int i = 0; i < source->ncolumns; i++)
+	for (int i = 0; i < run->ncolumns; i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(table, source->attnums[i] - 1);
+		Form_pg_attribute attribute = column_of(source, run, i);
 
 		TupleDescInitEntry(desc, i + 1, NameStr(attribute->attname), attribute->atttypid,
 						   attribute->atttypmod, attribute->attndims);
 		TupleDescInitEntryCollation(desc, i + 1, attribute->attcollation);
 	}
 	return desc;
+}
+
+static void
+raise_no_key(Relation rel)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("table \"%s\" has no primary key to tell which row is to be updated, or one "
+					"that is deferrable",
+					RelationGetRelationName(rel)),
+			 errhint("Name the columns of a unique constraint in conflict_columns.")));
 }
 
 /* The columns that say which row is meant: those given, else the primary key's */
@@ -109,12 +156,10 @@ conflict_columns(DbpBulk *bulk)
 	(void) RelationGetIndexList(bulk->rel);
 	primary = bulk->rel->rd_pkindex;
 	if (!OidIsValid(primary))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("table \"%s\" has no primary key to tell which row is to be updated",
-						RelationGetRelationName(bulk->rel)),
-				 errhint("Name the columns of a unique constraint in conflict_columns.")));
+		raise_no_key(bulk->rel);
 	index = index_open(primary, AccessShareLock);
+	if (!index->rd_index->indimmediate)
+		raise_no_key(bulk->rel);
 	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
 		columns = lappend(columns,
 						  get_attname(RelationGetRelid(bulk->rel),
@@ -145,14 +190,12 @@ append_names(StringInfo sql, List *names)
 }
 
 static List *
-given_columns(DbpSource *source)
+given_columns(const DbpSource *source, const Run *run)
 {
 	List *names = NIL;
 
-	for (int i = 0; i < source->ncolumns; i++)
-		names = lappend(
-			names,
-			NameStr(TupleDescAttr(RelationGetDescr(source->rel), source->attnums[i] - 1)->attname));
+	for (int i = 0; i < run->ncolumns; i++)
+		names = lappend(names, NameStr(column_of(source, run, i)->attname));
 	return names;
 }
 
@@ -190,16 +233,16 @@ append_conflict(StringInfo sql, DbpBulk *bulk, List *given)
 }
 
 static char *
-insert_sql(DbpBulk *bulk)
+insert_sql(DbpBulk *bulk, const Run *run)
 {
 	StringInfoData sql;
-	List *given = given_columns(bulk->source);
+	List *given = given_columns(bulk->source, run);
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "INSERT INTO %s ", dbp_qualified_name(RelationGetRelid(bulk->rel)));
 	if (given == NIL)
 	{
-		/* nothing is given for any row: they are all defaults, one by one */
+		/* they are all defaults, one by one */
 		appendStringInfoString(&sql, "DEFAULT VALUES");
 		append_conflict(&sql, bulk, given);
 		return sql.data;
@@ -213,39 +256,37 @@ insert_sql(DbpBulk *bulk)
 	return sql.data;
 }
 
-/* What the rows of one batch are turned into with */
-typedef struct Builder
+/* What the rules of the table need to see a row; rules NULL: there are none */
+typedef struct Judge
 {
+	DbpRules *rules;
 	EState *estate;
 	ResultRelInfo *result; /* of the target, for its generated columns */
 	DbpDefault *defaults;
-	DbpRules *rules;
-	TupleTableSlot *slot; /* a row of the target, for the rules */
-	bool *given;
-} Builder;
+	TupleTableSlot *slot; /* a row of the target */
+} Judge;
 
 static void
-builder_begin(DbpBulk *bulk, Builder *builder)
+judge_begin(DbpBulk *bulk, Judge *judge)
 {
 	bool any_volatile;
-	TupleDesc desc = RelationGetDescr(bulk->rel);
 
-	builder->estate = CreateExecutorState();
-	builder->result = makeNode(ResultRelInfo);
-	InitResultRelInfo(builder->result, bulk->rel, 0, NULL, 0);
-	builder->rules = dbp_rules_load(bulk->rel, builder->estate);
-	builder->defaults = dbp_defaults_prepare(bulk->rel, builder->estate, &any_volatile);
-	builder->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	builder->given = palloc0(desc->natts * sizeof(bool));
-	for (int i = 0; i < bulk->source->ncolumns; i++)
-		builder->given[bulk->source->attnums[i] - 1] = true;
+	judge->estate = CreateExecutorState();
+	judge->rules = dbp_rules_load(bulk->rel, judge->estate);
+	if (judge->rules == NULL)
+		return;
+	judge->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(judge->result, bulk->rel, 0, NULL, 0);
+	judge->defaults = dbp_defaults_prepare(bulk->rel, judge->estate, &any_volatile);
+	judge->slot = MakeSingleTupleTableSlot(RelationGetDescr(bulk->rel), &TTSOpsVirtual);
 }
 
 static void
-builder_end(Builder *builder)
+judge_end(Judge *judge)
 {
-	ExecDropSingleTupleTableSlot(builder->slot);
-	FreeExecutorState(builder->estate);
+	if (judge->rules != NULL)
+		ExecDropSingleTupleTableSlot(judge->slot);
+	FreeExecutorState(judge->estate);
 }
 
 /*
@@ -253,76 +294,71 @@ builder_end(Builder *builder)
  * know: columns with volatile defaults, such as a sequence's, are null.
  */
 static bool
-row_is_good(DbpBulk *bulk, Builder *builder, const Datum *values, const bool *isnull)
+row_is_good(DbpBulk *bulk, Judge *judge, const DbpBatch *batch, const Run *run, int row)
 {
-	TupleTableSlot *slot = builder->slot;
-	ExprContext *econtext = GetPerTupleExprContext(builder->estate);
-	TupleConstr *constr = slot->tts_tupleDescriptor->constr;
+	TupleTableSlot *slot = judge->slot;
+	ExprContext *econtext = GetPerTupleExprContext(judge->estate);
+	TupleConstr *constr;
 	bool good;
 
-	if (builder->rules == NULL)
+	if (judge->rules == NULL)
 		return true;
+	ResetExprContext(econtext);
 	ExecClearTuple(slot);
 	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
 	{
-		DbpDefault *column = &builder->defaults[i];
+		DbpDefault *column = &judge->defaults[i];
 
 		slot->tts_isnull[i] = true;
 		slot->tts_values[i] = (Datum) 0;
-		if (!builder->given[i] && column->state != NULL && !column->is_volatile)
+		if (column->state != NULL && !column->is_volatile)
 			slot->tts_values[i] = ExecEvalExpr(column->state, econtext, &slot->tts_isnull[i]);
 	}
-	for (int i = 0; i < bulk->source->ncolumns; i++)
+	for (int i = 0; i < run->ncolumns; i++)
 	{
-		slot->tts_values[bulk->source->attnums[i] - 1] = values[i];
-		slot->tts_isnull[bulk->source->attnums[i] - 1] = isnull[i];
+		int column = run->columns[i];
+
+		slot->tts_values[bulk->source->attnums[column] - 1] = batch->values[column][row];
+		slot->tts_isnull[bulk->source->attnums[column] - 1] = batch->isnull[column][row];
 	}
 	ExecStoreVirtualTuple(slot);
+	constr = slot->tts_tupleDescriptor->constr;
 	if (constr != NULL && constr->has_generated_stored)
-		ExecComputeStoredGenerated(builder->result, builder->estate, slot, CMD_INSERT);
-	good = dbp_bulk_check_rules(bulk, builder->rules, slot, econtext);
+		ExecComputeStoredGenerated(judge->result, judge->estate, slot, CMD_INSERT);
+	good = dbp_bulk_check_rules(bulk, judge->rules, slot, econtext);
 	ExecClearTuple(slot);
 	return good;
 }
 
-/* The rows of the batch that are not left out; returns how many they are */
+/* The rows of the run that are not left out; returns how many they are */
 static int64
-put_rows(DbpBulk *bulk, const DbpBatch *batch, const bool *skip, TupleDesc desc,
+put_rows(DbpBulk *bulk, const DbpBatch *batch, const bool *skip, const Run *run, TupleDesc desc,
 		 Tuplestorestate *store)
 {
-	DbpSource *source = bulk->source;
-	Datum *values = palloc(Max(source->ncolumns, 1) * sizeof(Datum));
-	bool *isnull = palloc(Max(source->ncolumns, 1) * sizeof(bool));
-	Builder builder;
+	Datum *values = palloc(Max(run->ncolumns, 1) * sizeof(Datum));
+	bool *isnull = palloc(Max(run->ncolumns, 1) * sizeof(bool));
+	Judge judge;
 	int64 count = 0;
 
-	builder_begin(bulk, &builder);
-	for (int row = 0; row < batch->count; row++)
+	judge_begin(bulk, &judge);
+	for (int row = run->first; row < run->end; row++)
 	{
 		if (skip[row])
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		bulk->row = batch->first + row;
-		for (int i = 0; i < source->ncolumns; i++)
-		{
-			DbpDefault *column = &builder.defaults[source->attnums[i] - 1];
-
-			values[i] = batch->values[i][row];
-			isnull[i] = batch->isnull[i][row];
-			if (batch->absent[i] == NULL || !batch->absent[i][row])
-				continue;
-			isnull[i] = true;
-			if (column->state != NULL)
-				values[i] =
-					ExecEvalExpr(column->state, GetPerTupleExprContext(builder.estate), &isnull[i]);
-		}
-		if (!row_is_good(bulk, &builder, values, isnull))
+		if (!row_is_good(bulk, &judge, batch, run, row))
 			continue;
+		for (int i = 0; i < run->ncolumns; i++)
+		{
+			values[i] = batch->values[run->columns[i]][row];
+			isnull[i] = batch->isnull[run->columns[i]][row];
+		}
 		tuplestore_putvalues(store, desc, values, isnull);
 		count++;
 	}
 	bulk->row = -1;
-	builder_end(&builder);
+	judge_end(&judge);
 	return count;
 }
 
@@ -341,9 +377,9 @@ register_batch(TupleDesc desc, Tuplestorestate *store, int64 count)
 }
 
 static void
-execute_statement(DbpBulk *bulk, int64 times)
+execute_statement(DbpBulk *bulk, const Run *run, int64 times)
 {
-	char *sql = insert_sql(bulk);
+	char *sql = insert_sql(bulk, run);
 	SPIPlanPtr plan = SPI_prepare(sql, 0, NULL);
 
 	if (plan == NULL)
@@ -358,21 +394,34 @@ execute_statement(DbpBulk *bulk, int64 times)
 	}
 }
 
-void
-dbp_statement_insert(DbpBulk *bulk, const DbpBatch *batch, const bool *skip)
+static void
+insert_run(DbpBulk *bulk, const DbpBatch *batch, const bool *skip, const Run *run)
 {
-	MemoryContext old = MemoryContextSwitchTo(bulk->attempt_context);
-	TupleDesc desc = batch_desc(bulk->source);
+	TupleDesc desc = run_desc(bulk->source, run);
 	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
-	int64 count = put_rows(bulk, batch, skip, desc, store);
+	int64 count = put_rows(bulk, batch, skip, run, desc, store);
 
 	if (count > 0)
 	{
 		SPI_connect();
 		register_batch(desc, store, count);
-		execute_statement(bulk, bulk->source->ncolumns > 0 ? 1 : count);
+		execute_statement(bulk, run, run->ncolumns > 0 ? 1 : count);
 		SPI_finish();
 	}
 	tuplestore_end(store);
+}
+
+void
+dbp_statement_insert(DbpBulk *bulk, const DbpBatch *batch, const bool *skip)
+{
+	MemoryContext old = MemoryContextSwitchTo(bulk->attempt_context);
+	Run run;
+
+	run.columns = palloc(Max(bulk->source->ncolumns, 1) * sizeof(int));
+	for (int row = 0; row < batch->count; row = run.end)
+	{
+		find_run(bulk->source, batch, row, &run);
+		insert_run(bulk, batch, skip, &run);
+	}
 	MemoryContextSwitchTo(old);
 }

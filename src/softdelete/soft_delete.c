@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 
 #include "partition/partition.h"
+#include "ingest/managed.h"
 #include "softdelete/softdelete.h"
 
 PG_FUNCTION_INFO_V1(dbperf_soft_delete);
@@ -31,14 +32,7 @@ text_or_null(FunctionCallInfo fcinfo, int n)
 static Oid
 market_data(FunctionCallInfo fcinfo, int n)
 {
-	bool isnull;
-
-	if (!PG_ARGISNULL(n))
-		return dbp_soft_table_arg(fcinfo, n);
-	dbp_soft_executed(SPI_execute("SELECT dbperf.managed_table('market_data')", false, 0),
-					  "could not find table market_data");
-	return DatumGetObjectId(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return PG_ARGISNULL(n) ? dbp_managed_table("market_data") : dbp_soft_table_arg(fcinfo, n);
 }
 
 /*

@@ -6,6 +6,7 @@ CREATE FUNCTION dbperf.create_market_schema(schema name DEFAULT 'public')
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
 AS $$
 DECLARE
     s text := quote_ident(schema);
@@ -99,9 +100,11 @@ BEGIN
     PERFORM dbperf.manage(format('%I.market_data', schema)::regclass, '1 month', 2);
     PERFORM dbperf.manage(format('%I.alert_logs', schema)::regclass, '3 months', 1);
     PERFORM dbperf.add_market_data_rules(format('%I.market_data', schema)::regclass);
+    PERFORM dbperf.enable_soft_delete(format('%I.market_data', schema)::regclass);
+    PERFORM dbperf.enable_soft_delete(format('%I.alert_logs', schema)::regclass);
 END
 $$;
-COMMENT ON FUNCTION dbperf.create_market_schema(name) IS 'Makes instruments, alert_rules, market_data (monthly) and alert_logs (quarterly) as tables of the caller''s, and manages the latter two';
+COMMENT ON FUNCTION dbperf.create_market_schema(name) IS 'Makes instruments, alert_rules, market_data (monthly) and alert_logs (quarterly) as tables of the caller''s, and manages the latter two, with ingest rules and soft delete';
 
 CREATE FUNCTION dbperf.managed_table(name text)
 RETURNS regclass
