@@ -120,6 +120,12 @@ extern void dbp_direct_run(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *bat
 						   const bool *skip);
 extern void dbp_direct_end(DbpDirect *direct);
 
+/*
+ * AfterTriggerEndQuery(). What it and trigger functions keep for the next call
+ * has to live as long as the estate, not as long as the batch.
+ */
+extern void dbp_end_triggers(EState *estate);
+
 /* fk_check.c: foreign keys, each value once a batch */
 typedef struct DbpFkChecks DbpFkChecks;		  /* of a call */
 typedef struct DbpForeignKeys DbpForeignKeys; /* of one table in it */

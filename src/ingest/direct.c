@@ -394,14 +394,19 @@ static void
 insert_now(DbpDirect *direct, Leaf *leaf)
 {
 	int at = leaf->nrows - 1;
+	bool wanted = true;
 
-	if (leaf->before_triggers &&
-		!ExecBRInsertTriggers(direct->estate, leaf->result, leaf->slots[at]))
+	if (leaf->before_triggers)
 	{
-		leaf->nrows--;
-		return;
+		MemoryContext old = MemoryContextSwitchTo(direct->estate->es_query_cxt);
+
+		wanted = ExecBRInsertTriggers(direct->estate, leaf->result, leaf->slots[at]);
+		MemoryContextSwitchTo(old);
 	}
-	insert_one(direct, leaf, at);
+	if (wanted)
+		insert_one(direct, leaf, at);
+	else
+		leaf->nrows--;
 }
 
 static void
@@ -419,6 +424,15 @@ insert_rows(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, Leaf *leaf)
 	dbp_index_insert_rows(leaf->indexes, leaf->slots, leaf->nrows, leaf->recheck, leaf->rows,
 						  batch->first, &bulk->row);
 	bulk->row = -1;
+}
+
+void
+dbp_end_triggers(EState *estate)
+{
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+
+	AfterTriggerEndQuery(estate);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -443,7 +457,7 @@ run_after_triggers(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, Leaf
 		CHECK_FOR_INTERRUPTS();
 		AfterTriggerBeginQuery();
 		ExecARInsertTriggers(direct->estate, leaf->result, leaf->slots[i], leaf->recheck[i], NULL);
-		AfterTriggerEndQuery(direct->estate);
+		dbp_end_triggers(direct->estate);
 	}
 	bulk->row = -1;
 }
@@ -596,17 +610,18 @@ place_rows(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, const bool *
 void
 dbp_direct_run(DbpBulk *bulk, DbpDirect *direct, const DbpBatch *batch, const bool *skip)
 {
-	MemoryContext old = MemoryContextSwitchTo(bulk->attempt_context);
+	MemoryContext old = MemoryContextSwitchTo(direct->estate->es_query_cxt);
 
 	direct->cid = GetCurrentCommandId(true);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	AfterTriggerBeginQuery();
 	ExecBSInsertTriggers(direct->estate, direct->root);
+	MemoryContextSwitchTo(bulk->attempt_context);
 	begin_rows(bulk, direct);
 	place_rows(bulk, direct, batch, skip);
 	insert_leaves(bulk, direct, batch);
 	ExecASInsertTriggers(direct->estate, direct->root, NULL);
-	AfterTriggerEndQuery(direct->estate);
+	dbp_end_triggers(direct->estate);
 	clear_leaves(direct);
 	ResetPerTupleExprContext(direct->estate);
 	PopActiveSnapshot();

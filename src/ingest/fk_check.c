@@ -289,6 +289,6 @@ dbp_fk_check(DbpForeignKeys *keys, EState *estate, ResultRelInfo *result, TupleT
 		result->ri_TrigDesc = &key->trigger;
 		ExecARInsertTriggers(estate, result, slot, NIL, NULL);
 		result->ri_TrigDesc = all;
-		AfterTriggerEndQuery(estate);
+		dbp_end_triggers(estate);
 	}
 }

@@ -337,7 +337,7 @@ put_rows(DbpBulk *bulk, const DbpBatch *batch, const bool *skip, const Run *run,
 {
 	Datum *values = palloc(Max(run->ncolumns, 1) * sizeof(Datum));
 	bool *isnull = palloc(Max(run->ncolumns, 1) * sizeof(bool));
-	Judge judge;
+	Judge judge = {0};
 	int64 count = 0;
 
 	judge_begin(bulk, &judge);

@@ -17,5 +17,5 @@ SELECT instrument_id, "timestamp", price FROM dbperf.get_latest_market_data(ARRA
 SELECT dbperf.soft_delete_market_data(ARRAY(SELECT id FROM dbperf.get_latest_market_data(ARRAY[1])), reason => 'demo');
 SELECT instrument_id, "timestamp", price FROM dbperf.get_latest_market_data(ARRAY[1, 2]);
 \echo 'SELECT … FROM dbperf.ingest_rate'
-SELECT relation, rows_total, batches_total, round(rows_per_second_1m::numeric, 1) AS per_second, batch_p95_ms, rejected_rows
+SELECT relation, rows_total, batches_total, round(rows_per_second_1m::numeric, 1) AS per_second, round(batch_p95_ms::numeric, 1) AS batch_p95_ms, rejected_rows
 FROM dbperf.ingest_rate;

@@ -25,9 +25,10 @@ SELECT col_type_is('shop', 'alert_logs', c, 'double precision', c) FROM unnest('
 
 SELECT col_is_pk('shop', t, '{id,timestamp}'::name[], t) FROM unnest('{market_data,alert_logs}'::name[]) t;
 SELECT indexes_are('shop', 'market_data', ARRAY['market_data_pkey', 'market_data_timestamp_instrument_id_idx',
-    'market_data_instrument_id_price_idx']);
+    'market_data_instrument_id_price_idx', 'market_data_deleted_at_idx']);
 SELECT indexes_are('shop', 'alert_logs', ARRAY['alert_logs_pkey', 'alert_logs_timestamp_idx', 'alert_logs_rule_id_timestamp_idx',
-    'alert_logs_timestamp_instrument_id_idx', 'alert_logs_fired_status_delivery_status_idx']);
+    'alert_logs_timestamp_instrument_id_idx', 'alert_logs_fired_status_delivery_status_idx',
+    'alert_logs_deleted_at_idx']);
 SELECT fk_ok('shop', 'market_data', 'instrument_id', 'shop', 'instruments', 'id');
 SELECT fk_ok('shop', 'alert_logs', 'instrument_id', 'shop', 'instruments', 'id');
 SELECT fk_ok('shop', 'alert_logs', 'rule_id', 'shop', 'alert_rules', 'id');
