@@ -35,19 +35,15 @@
 
 #define NOTICE_SECONDS 10 /* between two notices of a long call */
 
+/* Before the lock is asked for, which a standby does not give */
 static void
-check_session(Relation rel)
+check_server(void)
 {
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot execute bulk_insert() during recovery"),
 				 errhint("Insert on the primary server.")));
-	if (XactReadOnly && !RelationUsesLocalBuffers(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute bulk_insert() in a read-only transaction"),
-				 errhint("Begin the transaction with READ WRITE.")));
 	if (IsInParallelMode())
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
@@ -55,17 +51,28 @@ check_session(Relation rel)
 				 errhint("Call it in a statement of its own.")));
 }
 
+static void
+check_transaction(Relation rel)
+{
+	if (XactReadOnly && !RelationUsesLocalBuffers(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute bulk_insert() in a read-only transaction"),
+				 errhint("Begin the transaction with READ WRITE.")));
+}
+
 Relation
 dbp_bulk_open(Oid relid)
 {
 	Relation rel;
 
+	check_server();
 	rel = try_table_open(relid, RowExclusiveLock);
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
-	check_session(rel);
+	check_transaction(rel);
 	switch (rel->rd_rel->relkind)
 	{
 		case RELKIND_RELATION:
