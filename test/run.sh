@@ -19,7 +19,9 @@ done
 QUICK=
 [ "${1:-}" != --quick ] || { QUICK=1 && shift; }
 read -ra SUITES <<<"${*:-checks regress isolation pgtap tap}"
-[ -z "$QUICK" ] || SUITES=(regress)
+# The random twins and the like, for which an answer in under a minute has no time
+export SLOW_TESTS=
+[ -z "$QUICK" ] || { SUITES=(regress) && SLOW_TESTS="bulk_constraints bulk_twin latest retire_plan"; }
 for suite in "${SUITES[@]}"; do
 	case $suite in
 		checks | regress | isolation | pgtap | tap) ;;

@@ -9,6 +9,7 @@ tests_in()
 	for file in "$WORK/tree/$1"/*"$2"; do
 		[ -e "$file" ] || continue
 		name=$(basename "$file" "$2")
+		[[ " ${SLOW_TESTS:-} " != *" $name "* ]] || continue
 		if [ -z "${TESTS:-}" ]; then
 			echo "$name"
 			continue
