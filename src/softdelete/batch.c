@@ -230,17 +230,18 @@ static int64
 change(const DbpSoftJob *job, Datum **values, int count)
 {
 	volatile int64 rows = 0;
+	Oid outer;
 
 	if (job->action != DBP_SOFT_PURGE)
 		return execute(job, job->change, job->nfound, values, count);
-	dbp_soft_purge_begin(job->relid);
+	outer = dbp_soft_purge_begin(job->relid);
 	PG_TRY();
 	{
 		rows = execute(job, job->change, job->nfound, values, count);
 	}
 	PG_FINALLY();
 	{
-		dbp_soft_purge_end();
+		dbp_soft_purge_end(outer);
 	}
 	PG_END_TRY();
 	return rows;

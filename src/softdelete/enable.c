@@ -120,17 +120,45 @@ check_kind(Oid relid)
  * With 'soft', a row is marked by its primary key, and must not be deleted as
  * a part of deleting another: the constraint would take it for gone.
  */
+/*
+ * With on_delete => 'soft', no foreign key may delete rows.
+ */
+void
+dbp_soft_check_cascade(Oid relid)
+{
+	char *cascade = ask(
+		"SELECT quote_ident(conname) FROM pg_constraint WHERE contype = 'f' AND confdeltype = 'c'"
+		" AND conrelid IN (SELECT $1 UNION ALL SELECT relid FROM pg_partition_tree($1))"
+		" ORDER BY conname",
+		relid);
+
+	if (cascade != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign key %s of table %s has ON DELETE CASCADE", cascade,
+						dbp_qualified_name(relid)),
+				 errdetail("With on_delete => 'soft', its rows would stay, and refer to rows that "
+						   "are gone."),
+				 errhint("Make it ON DELETE RESTRICT, or use on_delete => 'forbid'.")));
+}
+
 static void
 check_on_delete(const Request *request)
 {
-	char *cascade;
-
 	if (strcmp(request->on_delete, "allow") != 0 && strcmp(request->on_delete, "soft") != 0 &&
 		strcmp(request->on_delete, "forbid") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("on_delete must be \"allow\", \"soft\" or \"forbid\", not \"%s\"",
 						request->on_delete)));
+	if (strcmp(request->on_delete, "allow") != 0 &&
+		get_rel_relkind(request->relid) == RELKIND_RELATION && has_subclass(request->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table %s has tables that inherit from it",
+						dbp_qualified_name(request->relid)),
+				 errdetail("DELETE would delete their rows all the same."),
+				 errhint("Use on_delete => 'allow', or enable soft delete for each of them.")));
 	if (strcmp(request->on_delete, "soft") != 0)
 		return;
 	if (dbp_soft_primary_columns(request->relid) == NIL)
@@ -139,17 +167,7 @@ check_on_delete(const Request *request)
 				 errmsg("table %s has no primary key", dbp_qualified_name(request->relid)),
 				 errdetail("With on_delete => 'soft', DELETE marks rows by their primary keys."),
 				 errhint("Make one, or use on_delete => 'forbid'.")));
-	cascade = ask("SELECT quote_ident(conname) FROM pg_constraint"
-				  " WHERE conrelid = $1 AND contype = 'f' AND confdeltype = 'c' ORDER BY conname",
-				  request->relid);
-	if (cascade != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("foreign key %s of table %s has ON DELETE CASCADE", cascade,
-						dbp_qualified_name(request->relid)),
-				 errdetail("With on_delete => 'soft', its rows would stay, and refer to rows that "
-						   "are gone."),
-				 errhint("Make it ON DELETE RESTRICT, or use on_delete => 'forbid'.")));
+	dbp_soft_check_cascade(request->relid);
 }
 
 static bool
@@ -285,31 +303,10 @@ drop_triggers(const Request *request)
 			execute_as(request, true, psprintf("DROP TRIGGER %s ON %s", names[i], table));
 }
 
-/*
- * The columns that rows are partitioned by, here and further down, as
- * "a, b"; NULL: none.
- */
-static char *
-partition_key_columns(Oid relid)
-{
-	return ask("SELECT string_agg(DISTINCT quote_ident(a.attname), ', ')"
-			   " FROM pg_partition_tree($1) t"
-			   " JOIN pg_partitioned_table p ON p.partrelid = t.relid"
-			   " JOIN pg_attribute k ON k.attrelid = p.partrelid AND (k.attnum = ANY (p.partattrs)"
-			   // columns of expressions are depended on
-			   " OR EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass"
-			   " AND d.objid = p.partrelid AND d.refobjid = p.partrelid AND d.deptype = 'i'"
-			   " AND d.refobjsubid = k.attnum AND d.objsubid = 0))"
-			   " JOIN pg_attribute a ON a.attrelid = $1 AND a.attname = k.attname"
-			   " WHERE k.attnum > 0",
-			   relid);
-}
-
 static void
 make_triggers(const Request *request)
 {
 	char *table = dbp_qualified_name(request->relid);
-	char *columns = partition_key_columns(request->relid);
 	const char *function =
 		psprintf("EXECUTE FUNCTION dbperf.on_delete(%s)", quote_literal_cstr(request->on_delete));
 
@@ -320,11 +317,11 @@ make_triggers(const Request *request)
 			   psprintf("CREATE TRIGGER " TRIGGER_TRUNCATE
 						" BEFORE TRUNCATE ON %s FOR EACH STATEMENT %s",
 						table, function));
-	if (columns != NULL)
+	/* of any column: others' triggers may change the key, and partitions have keys of their own */
+	if (get_rel_relkind(request->relid) == RELKIND_PARTITIONED_TABLE)
 		execute_as(request, true,
-				   psprintf("CREATE TRIGGER " TRIGGER_MOVE
-							" BEFORE UPDATE OF %s ON %s FOR EACH ROW %s",
-							columns, table, function));
+				   psprintf("CREATE TRIGGER " TRIGGER_MOVE " BEFORE UPDATE ON %s FOR EACH ROW %s",
+							table, function));
 }
 
 static void

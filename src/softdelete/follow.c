@@ -55,7 +55,8 @@ command_of(FunctionCallInfo fcinfo)
 }
 
 /*
- * Does an ALTER TABLE change the columns or the owner of a table?
+ * Does an ALTER TABLE change the columns or the owner of a table, or what
+ * on_delete has to know of it?
  */
 static bool
 concerns_view(const AlterTableStmt *alter)
@@ -67,17 +68,19 @@ concerns_view(const AlterTableStmt *alter)
 		AlterTableType type = lfirst_node(AlterTableCmd, cell)->subtype;
 
 		if (type == AT_AddColumn || type == AT_DropColumn || type == AT_AlterColumnType ||
-			type == AT_ChangeOwner)
+			type == AT_ChangeOwner || type == AT_AddConstraint || type == AT_AttachPartition)
 			return true;
 	}
 	return false;
 }
 
 /*
- * Does it do what a view of the column stands in the way of?
+ * Does it do what a view of the column stands in the way of?  For another
+ * owner the view is made anew as well: what its old owner has made of it must
+ * not come to have the rights of the new one.
  */
 static bool
-is_hindered(const AlterTableStmt *alter, Oid relid, bool *cascade)
+is_hindered(const AlterTableStmt *alter, Oid relid, bool is_named, bool *cascade)
 {
 	bool hindered = false;
 	ListCell *cell;
@@ -87,6 +90,8 @@ is_hindered(const AlterTableStmt *alter, Oid relid, bool *cascade)
 	{
 		const AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
 
+		if (command->subtype == AT_ChangeOwner && is_named)
+			hindered = true;
 		if ((command->subtype != AT_DropColumn && command->subtype != AT_AlterColumnType) ||
 			get_attnum(relid, command->name) == InvalidAttrNumber)
 			continue;
@@ -158,7 +163,12 @@ before_alter(const AlterTableStmt *alter)
 		DbpSoftTable *table = lfirst(cell);
 		bool cascade;
 
-		if (OidIsValid(table->view) && is_hindered(alter, table->relid, &cascade))
+		/* other people's tables below this one, and all of them with ONLY, are not ours to touch */
+		if (table->relid != relid &&
+			(!alter->relation->inh || !dbp_owns_relation(table->relid, GetUserId())))
+			continue;
+		if (OidIsValid(table->view) &&
+			is_hindered(alter, table->relid, table->relid == relid, &cascade))
 			dbp_view_set_aside(table, cascade);
 	}
 	SPI_finish();
@@ -313,6 +323,8 @@ after_change(const RangeVar *name)
 		DbpSoftTable *table = lfirst(cell);
 
 		dbp_soft_check_needed(table->relid);
+		if (table->on_delete == 's')
+			dbp_soft_check_cascade(table->relid);
 		dbp_view_sync(table);
 	}
 	SPI_finish();

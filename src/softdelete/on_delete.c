@@ -61,16 +61,19 @@ typedef struct MarkStatement
 
 static HTAB *mark_statements = NULL;
 
-void
+Oid
 dbp_soft_purge_begin(Oid relid)
 {
+	Oid outer = purging;
+
 	purging = relid;
+	return outer;
 }
 
 void
-dbp_soft_purge_end(void)
+dbp_soft_purge_end(Oid outer)
 {
-	purging = InvalidOid;
+	purging = outer;
 }
 
 static bool

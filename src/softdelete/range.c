@@ -176,11 +176,13 @@ run_at_once(DbpSoftJob *job, Selection *selection)
 	SPIPlanPtr plan =
 		prepare(psprintf("%s WHERE %s", dbp_soft_changing(job, PARAM_BY), selection->where.data),
 				selection);
+	bool purge = job->action == DBP_SOFT_PURGE;
+	Oid outer = InvalidOid;
 	instr_time started;
 
 	INSTR_TIME_SET_CURRENT(started);
-	if (job->action == DBP_SOFT_PURGE)
-		dbp_soft_purge_begin(job->relid);
+	if (purge)
+		outer = dbp_soft_purge_begin(job->relid);
 	PG_TRY();
 	{
 		dbp_soft_executed(SPI_execute_plan(plan, selection->values, selection->nulls, false, 0),
@@ -188,7 +190,8 @@ run_at_once(DbpSoftJob *job, Selection *selection)
 	}
 	PG_FINALLY();
 	{
-		dbp_soft_purge_end();
+		if (purge)
+			dbp_soft_purge_end(outer);
 	}
 	PG_END_TRY();
 	job->changed = (int64) SPI_processed;

@@ -107,8 +107,11 @@ extern void dbp_soft_log(const DbpSoftJob *job, int64 rows, SPITupleTable *keys,
 						 const instr_time *started);
 
 /* on_delete.c: the DELETE of purge_deleted() goes past triggers */
-extern void dbp_soft_purge_begin(Oid relid);
-extern void dbp_soft_purge_end(void);
+extern Oid dbp_soft_purge_begin(Oid relid); /* returns the one that this is inside of */
+extern void dbp_soft_purge_end(Oid outer);
+
+/* enable.c: raises feature_not_supported for foreign keys with ON DELETE CASCADE */
+extern void dbp_soft_check_cascade(Oid relid);
 
 /* registry.c: rows of dbperf.soft_delete_tables */
 typedef struct DbpSoftTable

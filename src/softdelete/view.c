@@ -14,6 +14,11 @@
  */
 #include "postgres.h"
 
+#include "rewrite/rewriteHandler.h"
+#include "nodes/primnodes.h"
+#include "rewrite/rewriteSupport.h"
+#include "parser/parsetree.h"
+#include "access/relation.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -264,6 +269,69 @@ put_back(DbpSoftTable *table, DbpSavedView *saved)
 	dbp_soft_table_set_view(table->relid, table->view);
 }
 
+/* Is it the column of that number, and nothing else? */
+static bool
+is_column(const Node *node, Index varno, AttrNumber attnum)
+{
+	const Var *var = (const Var *) node;
+
+	return IsA(node, Var) && (Index) var->varno == varno && var->varattno == attnum &&
+		var->varlevelsup == 0;
+}
+
+/* The number of the first column from "attnum" on that is there */
+static AttrNumber
+next_column(Oid relid, AttrNumber attnum)
+{
+	while (attnum <= dbp_soft_natts(relid) && !OidIsValid(get_atttype(relid, attnum)))
+		attnum++;
+	return attnum;
+}
+
+static bool
+selects_rows(const Query *query, Oid relid, Index *varno)
+{
+	const NullTest *test = (const NullTest *) query->jointree->quals;
+
+	if (query->commandType != CMD_SELECT || query->hasAggs || query->hasWindowFuncs ||
+		query->hasTargetSRFs || query->distinctClause != NIL || query->groupClause != NIL ||
+		query->groupingSets != NIL || query->havingQual != NULL || query->sortClause != NIL ||
+		query->limitCount != NULL || query->limitOffset != NULL || query->rowMarks != NIL ||
+		query->setOperations != NULL || query->cteList != NIL ||
+		list_length(query->jointree->fromlist) != 1 ||
+		!IsA(linitial(query->jointree->fromlist), RangeTblRef))
+		return false;
+	*varno = linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex;
+	return rt_fetch(*varno, query->rtable)->relid == relid && test != NULL && IsA(test, NullTest) &&
+		test->nulltesttype == IS_NULL &&
+		is_column((Node *) test->arg, *varno, get_attnum(relid, DBP_DELETED_AT));
+}
+
+/*
+ * Is the view still what it was made as: the table's columns in order, of the
+ * rows that are not deleted?  Columns that the table got since may be missing.
+ */
+static bool
+shows_table(Oid view, Oid relid)
+{
+	Relation rel = relation_open(view, AccessShareLock);
+	const Query *query = get_view_query(rel);
+	AttrNumber attnum = 0;
+	Index varno = 0;
+	bool same = selects_rows(query, relid, &varno);
+	ListCell *cell;
+
+	foreach(cell, query->targetList)
+	{
+		const TargetEntry *target = lfirst_node(TargetEntry, cell);
+
+		attnum = next_column(relid, attnum + 1);
+		same = same && !target->resjunk && is_column((Node *) target->expr, varno, attnum);
+	}
+	relation_close(rel, NoLock);
+	return same;
+}
+
 static void
 sync_columns(const DbpSoftTable *table)
 {
@@ -295,8 +363,19 @@ dbp_view_sync(DbpSoftTable *table)
 		put_back(table, saved);
 	if (!OidIsValid(table->view))
 		return;
+	if (!shows_table(table->view, table->relid))
+	{
+		ereport(WARNING,
+				(errmsg("view %s no longer follows table %s", dbp_qualified_name(table->view),
+						dbp_qualified_name(table->relid)),
+				 errdetail("It has been changed to something else than the table's rows that are "
+						   "not deleted."),
+				 errhint("Drop it, and call dbperf.enable_soft_delete() to have it made anew.")));
+		return;
+	}
 	sync_columns(table);
-	if (owner_of(table->view) != owner_of(table->relid))
+	/* one that was made anew just now; others are where somebody has put them */
+	if (saved != NULL && owner_of(table->view) != owner_of(table->relid))
 	{
 		ATExecChangeOwner(table->view, owner_of(table->relid), true, AccessExclusiveLock);
 		CommandCounterIncrement();
