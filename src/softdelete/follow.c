@@ -55,8 +55,7 @@ command_of(FunctionCallInfo fcinfo)
 }
 
 /*
- * Does an ALTER TABLE change the columns or the owner of a table, or what
- * on_delete has to know of it?
+ * Does an ALTER TABLE change the columns or the owner of a table?
  */
 static bool
 concerns_view(const AlterTableStmt *alter)
@@ -68,7 +67,26 @@ concerns_view(const AlterTableStmt *alter)
 		AlterTableType type = lfirst_node(AlterTableCmd, cell)->subtype;
 
 		if (type == AT_AddColumn || type == AT_DropColumn || type == AT_AlterColumnType ||
-			type == AT_ChangeOwner || type == AT_AddConstraint || type == AT_AttachPartition)
+			type == AT_ChangeOwner)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * May it bring a foreign key?  Nothing is locked for that: partitions are
+ * attached beside traffic.
+ */
+static bool
+may_bring_key(const AlterTableStmt *alter)
+{
+	ListCell *cell;
+
+	foreach(cell, alter->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, cell)->subtype;
+
+		if (type == AT_AddColumn || type == AT_AddConstraint || type == AT_AttachPartition)
 			return true;
 	}
 	return false;
@@ -323,10 +341,21 @@ after_change(const RangeVar *name)
 		DbpSoftTable *table = lfirst(cell);
 
 		dbp_soft_check_needed(table->relid);
-		if (table->on_delete == 's')
-			dbp_soft_check_cascade(table->relid);
 		dbp_view_sync(table);
 	}
+	SPI_finish();
+}
+
+static void
+after_key(const RangeVar *name)
+{
+	Oid relid = RangeVarGetRelid(name, NoLock, true);
+	DbpSoftTable *table = OidIsValid(relid) ? dbp_soft_table_find(relid) : NULL;
+
+	if (table == NULL || table->on_delete != 's')
+		return;
+	SPI_connect();
+	dbp_soft_check_cascade(relid);
 	SPI_finish();
 }
 
@@ -340,6 +369,8 @@ dbperf_soft_delete_after(PG_FUNCTION_ARGS)
 
 	if (IsA(command, AlterTableStmt) && concerns_view((AlterTableStmt *) command))
 		after_change(((AlterTableStmt *) command)->relation);
+	if (IsA(command, AlterTableStmt) && may_bring_key((AlterTableStmt *) command))
+		after_key(((AlterTableStmt *) command)->relation);
 	else if (IsA(command, RenameStmt) && ((RenameStmt *) command)->renameType == OBJECT_COLUMN)
 		after_change(((RenameStmt *) command)->relation);
 	PG_RETURN_NULL();
