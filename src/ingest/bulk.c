@@ -171,16 +171,10 @@ run_batch(DbpBulk *bulk)
 	bulk->rejects = NIL;
 	if (bulk->source->begin != NULL)
 		bulk->source->begin(bulk->source, bulk->batch_first);
+	/* an error ends the suspension with the (sub)transaction */
 	dbp_count_suspend();
-	PG_TRY();
-	{
-		dbp_attempt_batch(bulk);
-	}
-	PG_FINALLY();
-	{
-		dbp_count_resume();
-	}
-	PG_END_TRY();
+	dbp_attempt_batch(bulk);
+	dbp_count_resume();
 	write_rejects(bulk);
 	bulk->batches++;
 	dbp_count(relid, DBP_OP_BULK_INSERT, bulk->inserted - inserted,
@@ -253,7 +247,7 @@ dbp_bulk_run(DbpBulk *bulk, DbpSource *source, const DbpBulkOptions *options)
 	bulk->attempt_context =
 		AllocSetContextCreate(CurrentMemoryContext, "dbperf attempt", ALLOCSET_DEFAULT_SIZES);
 	bulk->by_statement = dbp_statement_needed(bulk);
-	/* only here is the row that fails always known */
+	/* a batch that goes directly, and is to abort, always knows the row that fails */
 	bulk->in_subxact = bulk->by_statement || options->reject;
 	bulk->router = dbp_router_make(bulk->rel);
 	run_batches(bulk);

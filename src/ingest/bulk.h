@@ -37,7 +37,6 @@ typedef struct DbpBulkOptions
 
 typedef struct DbpRouter DbpRouter;
 typedef struct DbpDirect DbpDirect;
-typedef struct DbpStatement DbpStatement;
 
 /* One call */
 typedef struct DbpBulk

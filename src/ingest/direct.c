@@ -18,8 +18,6 @@
 #include "postgres.h"
 
 #include "access/attmap.h"
-#include "access/sysattr.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/tupconvert.h"
 #include "access/xact.h"
@@ -28,7 +26,6 @@
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"

@@ -367,10 +367,15 @@ dbperf_soft_delete_after(PG_FUNCTION_ARGS)
 {
 	Node *command = command_of(fcinfo);
 
-	if (IsA(command, AlterTableStmt) && concerns_view((AlterTableStmt *) command))
-		after_change(((AlterTableStmt *) command)->relation);
-	if (IsA(command, AlterTableStmt) && may_bring_key((AlterTableStmt *) command))
-		after_key(((AlterTableStmt *) command)->relation);
+	if (IsA(command, AlterTableStmt))
+	{
+		AlterTableStmt *alter = (AlterTableStmt *) command;
+
+		if (concerns_view(alter))
+			after_change(alter->relation);
+		if (may_bring_key(alter))
+			after_key(alter->relation);
+	}
 	else if (IsA(command, RenameStmt) && ((RenameStmt *) command)->renameType == OBJECT_COLUMN)
 		after_change(((RenameStmt *) command)->relation);
 	PG_RETURN_NULL();
