@@ -33,8 +33,18 @@ int dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
 int dbp_ingest_rejects_retention = 30 * DBP_DAY_MINUTES;
 int dbp_partition_wait = 5000;
 
-/* Read by its name in SQL only */
+bool dbp_track_queries = true;
+int dbp_max_databases = 8;
+int dbp_max_pools = 32;
+int dbp_max_slow_queries = 256;
+int dbp_slow_query_threshold = 1000;
+int dbp_sample_interval = 10;
+int dbp_callback_timeout = 5000;
+char *dbp_pgbouncer_conninfo = NULL;
+
+/* Read by their names in SQL only */
 static int clock_jump_limit;
+static int alerts_retention;
 
 /* The text of dbperf.now_override, and what it parsed to (DT_NOBEGIN: not set) */
 static char *now_override = NULL;
@@ -164,6 +174,62 @@ dbp_database_listed(const char *datname)
 	return found;
 }
 
+/* What sizes shared memory is fixed at server start, see dbperf.max_workers below */
+static void
+init_monitoring_settings(void)
+{
+	GucContext at_start =
+		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomBoolVariable("dbperf.track_queries",
+							 "Counts statements, their rows, errors and times.", NULL,
+							 &dbp_track_queries, true, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.max_databases",
+							"Number of databases whose statements are counted.",
+							"Each takes 0.6 MB of shared memory.", &dbp_max_databases, 8, 1,
+							DBP_MAX_STATS_DATABASES, at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.max_pools",
+							"Number of connection pools whose clients can report on them.",
+							"Each takes 0.1 MB of shared memory.", &dbp_max_pools, 32, 1,
+							DBP_MAX_POOLS, at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.max_slow_queries",
+							"Number of slow statements that are remembered.",
+							"Each takes 1.4 kB of shared memory.", &dbp_max_slow_queries, 256, 1,
+							DBP_MAX_SLOW_QUERIES, at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.slow_query_threshold",
+							"Statements that take this long are remembered as slow.",
+							"-1 remembers none.", &dbp_slow_query_threshold, 1000, -1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.sample_interval",
+							"Time between two samples of the metrics of a database.",
+							"0 takes none. start_monitoring() can set another for a database.",
+							&dbp_sample_interval, 10, 0, 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL,
+							NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.callback_timeout",
+							"Longest time that a function of add_alert_callback() may take.", NULL,
+							&dbp_callback_timeout, 5000, 10, 600 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomStringVariable("dbperf.pgbouncer_conninfo",
+							   "How to connect to the console of PgBouncer.",
+							   "A connection string of libpq, for example \"host=/tmp port=6432 "
+							   "user=stats dbname=pgbouncer\". Empty: there is none.",
+							   &dbp_pgbouncer_conninfo, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL,
+							   NULL, NULL);
+
+	/* read by dbperf.prune_alerts() */
+	DefineCustomIntVariable("dbperf.alerts_retention",
+							"Age at which closed rows of dbperf.alerts are removed.",
+							"0 keeps them for ever.", &alerts_retention, 90 * DBP_DAY_MINUTES, 0,
+							INT_MAX / 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+}
+
 void
 dbp_guc_init(void)
 {
@@ -247,6 +313,8 @@ dbp_guc_init(void)
 							"day, or until dbperf.confirm_clock().",
 							&clock_jump_limit, 90 * DBP_DAY_MINUTES, 1, INT_MAX / 60, PGC_SIGHUP,
 							GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	init_monitoring_settings();
 
 	DefineCustomStringVariable("dbperf.now_override",
 							   "A fixed date and time to take for the present, for tests.",
