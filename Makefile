@@ -4,7 +4,7 @@
 #   make demo, make demo-stop                 a private cluster with data in it, to try things on
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
-#   make bench-partitions, make bench-retire, make bench-ingest, make bench-latest
+#   make bench-partitions, bench-retire, bench-ingest, bench-latest, bench-monitoring
 #                                             the measurements
 #   make format, make format-check            clang-format 14
 #
@@ -27,8 +27,10 @@ DATA_built = $(SQL_SCRIPT)
 EXTRA_CLEAN = $(OBJS:.o=.d) .buildflags bench/ticks/tickgen bench/ingest/feed
 
 # PG_FUNCTION_ARGS declares a parameter that many functions have no use for.
-PG_CPPFLAGS = -Isrc -MMD -MP
+PG_CPPFLAGS = -Isrc -I$(libpq_srcdir) -MMD -MP
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter
+# A client as well: of PgBouncer's console.
+SHLIB_LINK_INTERNAL = $(libpq)
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
@@ -99,6 +101,9 @@ bench-retire:
 bench-latest:
 	@bench/latest/run.sh
 
+bench-monitoring:
+	@bench/monitoring/run.sh
+
 bench-ingest:
 	@bench/ingest/run.sh
 
@@ -110,4 +115,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest bench-latest format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest bench-latest bench-monitoring format format-check FORCE

@@ -8,7 +8,7 @@
 \set ECHO all
 SELECT name, vartype, unit, boot_val, min_val, max_val,
        -- fixed at server start only where the library is preloaded
-       CASE WHEN name IN ('dbperf.max_workers', 'dbperf.max_tables', 'dbperf.latest_cache_size') AND context IN ('postmaster', 'sighup') THEN 'as loaded' ELSE context END AS context
+       CASE WHEN name IN ('dbperf.max_workers', 'dbperf.max_tables', 'dbperf.latest_cache_size', 'dbperf.max_databases', 'dbperf.max_pools', 'dbperf.max_slow_queries') AND context IN ('postmaster', 'sighup') THEN 'as loaded' ELSE context END AS context
 FROM pg_settings WHERE name LIKE 'dbperf.%' ORDER BY name COLLATE "C";
 SELECT name, short_desc <> '' AS described FROM pg_settings WHERE name LIKE 'dbperf.%' AND coalesce(short_desc, '') = '';
 SET dbperf.naptime = 5;

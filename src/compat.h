@@ -18,9 +18,13 @@
 #if PG_VERSION_NUM >= 160000
 #define dbp_owns_relation(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
 #define dbp_owns_schema(nspoid, roleid) object_ownercheck(NamespaceRelationId, (nspoid), (roleid))
+#define dbp_owns_function(oid, roleid) object_ownercheck(ProcedureRelationId, (oid), (roleid))
+#define dbp_owns_database(oid, roleid) object_ownercheck(DatabaseRelationId, (oid), (roleid))
 #else
 #define dbp_owns_relation(relid, roleid) pg_class_ownercheck((relid), (roleid))
 #define dbp_owns_schema(nspoid, roleid) pg_namespace_ownercheck((nspoid), (roleid))
+#define dbp_owns_function(oid, roleid) pg_proc_ownercheck((oid), (roleid))
+#define dbp_owns_database(oid, roleid) pg_database_ownercheck((oid), (roleid))
 #endif
 
 /* and pg_namespace_aclcheck() and its kin into object_aclcheck() */
@@ -198,6 +202,27 @@
 
 /* 18 has FINALIZE look up the parent's columns and constraints in the partition */
 #define DBP_FINALIZE_WANTS_ALL (PG_VERSION_NUM >= 180000)
+
+/* 16 keeps the privileges that an entry of a range table asks for apart from it */
+#if PG_VERSION_NUM >= 160000
+#define dbp_required_privileges(plan, entry) \
+	((entry)->perminfoindex == 0 \
+		 ? 0 \
+		 : list_nth_node(RTEPermissionInfo, (plan)->permInfos, (entry)->perminfoindex - 1) \
+			   ->requiredPerms)
+#else
+#define dbp_required_privileges(plan, entry) ((entry)->requiredPerms)
+#endif
+
+/* 18 executes a query once and no more, and is not told so */
+#if PG_VERSION_NUM >= 180000
+#define DBP_EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define DBP_EXECUTOR_RUN_ARGUMENTS query, direction, count
+#else
+#define DBP_EXECUTOR_RUN_PARAMETERS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define DBP_EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
+#endif
 
 /* pg_database.datconnlimit of a database whose DROP was interrupted; not in the first 15 */
 #ifndef DATCONNLIMIT_INVALID_DB

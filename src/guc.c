@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "libpq-fe.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -138,6 +139,40 @@ check_databases(char **newval, void **extra, GucSource source)
 	return ok;
 }
 
+/*
+ * Settings are no place for secrets: members of pg_monitor read all of them,
+ * and the log tells of each that changes.  What libpq says of a string that it
+ * does not understand quotes from it, and is left out for the same reason.
+ */
+static bool
+check_pgbouncer_conninfo(char **newval, void **extra, GucSource source)
+{
+	PQconninfoOption *options;
+	bool secret = false;
+
+	if (*newval == NULL || (*newval)[0] == '\0')
+		return true;
+	options = PQconninfoParse(*newval, NULL);
+	if (options == NULL)
+	{
+		GUC_check_errmsg("dbperf.pgbouncer_conninfo is not a connection string");
+		GUC_check_errhint("It is for libpq, for example \"host=/tmp port=6432 user=stats "
+						  "dbname=pgbouncer\".");
+		return false;
+	}
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++)
+		secret |=
+			o->val != NULL && (o->dispchar[0] == '*' || strncmp(o->keyword, "scram_", 6) == 0);
+	PQconninfoFree(options);
+	if (secret)
+	{
+		GUC_check_errmsg("dbperf.pgbouncer_conninfo must not have a password in it");
+		GUC_check_errhint("Put it into the password file of the operating system's user that "
+						  "the server runs as, or name another one with passfile.");
+	}
+	return !secret;
+}
+
 static bool
 check_latest_cache_size(int *newval, void **extra, GucSource source)
 {
@@ -219,9 +254,10 @@ init_monitoring_settings(void)
 	DefineCustomStringVariable("dbperf.pgbouncer_conninfo",
 							   "How to connect to the console of PgBouncer.",
 							   "A connection string of libpq, for example \"host=/tmp port=6432 "
-							   "user=stats dbname=pgbouncer\". Empty: there is none.",
-							   &dbp_pgbouncer_conninfo, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL,
-							   NULL, NULL);
+							   "user=stats dbname=pgbouncer\", without a password. Empty: "
+							   "there is none.",
+							   &dbp_pgbouncer_conninfo, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_pgbouncer_conninfo, NULL, NULL);
 
 	/* read by dbperf.prune_alerts() */
 	DefineCustomIntVariable("dbperf.alerts_retention",
@@ -274,8 +310,8 @@ dbp_guc_init(void)
 
 	/* likewise */
 	DefineCustomIntVariable("dbperf.max_tables",
-							"Number of tables whose inserts and calls are counted.",
-							"Each takes 30 kB of shared memory. With more, those that were not "
+							"Number of tables whose statements, inserts and calls are counted.",
+							"Each takes 140 kB of shared memory. With more, those that were not "
 							"used for the longest time are forgotten.",
 							&dbp_max_tables, 200, 1, DBP_MAX_TABLES,
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER

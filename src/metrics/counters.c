@@ -41,9 +41,6 @@
 #define BUCKET_TIME_MASK ((UINT64CONST(1) << BUCKET_TIME_BITS) - 1)
 #define BUCKET_MAX_ROWS (PG_UINT64_MAX >> BUCKET_TIME_BITS)
 
-/* A counter of a histogram that gets here has the histogram halved before it overflows */
-#define HISTOGRAM_FULL (UINT32_C(1) << 31)
-
 typedef struct SharedOperation
 {
 	pg_atomic_uint64 calls;
@@ -65,6 +62,10 @@ typedef struct SharedTable
 	pg_atomic_uint64 cache_misses;
 	pg_atomic_uint64 ring[DBP_RATE_BUCKETS];
 	SharedOperation operations[DBP_OP_COUNT];
+	/* statements, and since when dbp_windows_clock() */
+	uint64 since_clock;
+	DbpSharedCounts kinds[DBP_TABLE_KINDS];
+	DbpWindows windows;
 } SharedTable;
 
 typedef struct SharedCounters
@@ -75,6 +76,7 @@ typedef struct SharedCounters
 	int first_free;
 	uint64 evictions;
 	TimestampTz since; /* when counts were last forgotten */
+	uint64 since_clock;
 	SharedTable tables[FLEXIBLE_ARRAY_MEMBER];
 } SharedCounters;
 
@@ -142,6 +144,14 @@ free_table(SharedTable *table)
 	counters->used--;
 }
 
+/* Under the exclusive lock: from now on, a table without counters has had nothing to count */
+static void
+note_forgotten(void)
+{
+	counters->since = GetCurrentTimestamp();
+	counters->since_clock = dbp_windows_clock();
+}
+
 static void
 evict_oldest(void)
 {
@@ -156,10 +166,10 @@ evict_oldest(void)
 	}
 	free_table(oldest);
 	counters->evictions++;
-	counters->since = GetCurrentTimestamp();
+	note_forgotten();
 }
 
-/* Once, for each place; afterwards atomic variables are only written */
+/* When a place is taken: memory that nobody needs is not touched */
 static void
 init_table(SharedTable *table)
 {
@@ -180,6 +190,9 @@ init_table(SharedTable *table)
 		for (int j = 0; j < DBP_HISTOGRAM_SIZE; j++)
 			pg_atomic_init_u32(&operation->histogram[j], 0);
 	}
+	for (int i = 0; i < DBP_TABLE_KINDS; i++)
+		dbp_counts_init(&table->kinds[i]);
+	dbp_windows_init(&table->windows);
 }
 
 /* Under the exclusive lock */
@@ -200,36 +213,10 @@ make_table(Oid database, Oid relid)
 	table->database = database;
 	table->relid = relid;
 	table->since = counters->since;
+	table->since_clock = counters->since_clock;
 	table->next = *head;
 	*head = table - counters->tables;
 	return table;
-}
-
-/*
- * Halves all counters, which leaves the percentiles what they are.  Others may
- * be adding.
- */
-static void
-halve_histogram(SharedOperation *operation)
-{
-	for (int i = 0; i < DBP_HISTOGRAM_SIZE; i++)
-	{
-		uint32 count = pg_atomic_read_u32(&operation->histogram[i]);
-
-		while (count > 0 &&
-			   !pg_atomic_compare_exchange_u32(&operation->histogram[i], &count, count - count / 2))
-			;
-	}
-}
-
-static void
-add_to_histogram(SharedOperation *operation, int bucket, uint32 calls)
-{
-	uint32 before = pg_atomic_fetch_add_u32(&operation->histogram[bucket], calls);
-
-	/* one process passes the mark */
-	if (before < HISTOGRAM_FULL && before + calls >= HISTOGRAM_FULL)
-		halve_histogram(operation);
 }
 
 static void
@@ -242,12 +229,12 @@ add_operation(SharedOperation *operation, const DbpPendingOperation *pending)
 	pg_atomic_fetch_add_u64(&operation->microseconds, pending->microseconds);
 	if (pending->histogram == NULL)
 	{
-		add_to_histogram(operation, pending->only_bucket, 1);
+		dbp_histogram_add(operation->histogram, pending->only_bucket, 1);
 		return;
 	}
 	for (int i = 0; i < DBP_HISTOGRAM_SIZE; i++)
 		if (pending->histogram[i] > 0)
-			add_to_histogram(operation, i, pending->histogram[i]);
+			dbp_histogram_add(operation->histogram, i, pending->histogram[i]);
 }
 
 static void
@@ -325,6 +312,41 @@ dbp_counters_add(DbpPending *list)
 	}
 }
 
+static void
+add_statement(SharedTable *table, DbpStatementKind kind, uint64 clock, uint64 rows,
+			  uint64 microseconds, bool failed)
+{
+	pg_atomic_write_u64(&table->used_at, monotonic_microseconds());
+	dbp_counts_add(&table->kinds[kind], rows, microseconds, failed);
+	dbp_windows_add_at(&table->windows, clock, rows, microseconds, failed);
+}
+
+/*
+ * Adds a statement, at dbp_windows_clock(), to a table that is no partition.
+ * Does not throw.
+ */
+void
+dbp_counters_add_statement(Oid relid, DbpStatementKind kind, uint64 clock, uint64 rows,
+						   uint64 microseconds, bool failed)
+{
+	SharedTable *table;
+
+	LWLockAcquire(counters->lock, LW_SHARED);
+	table = find_table(MyDatabaseId, relid);
+	if (table != NULL)
+		add_statement(table, kind, clock, rows, microseconds, failed);
+	LWLockRelease(counters->lock);
+	if (table != NULL)
+		return;
+
+	LWLockAcquire(counters->lock, LW_EXCLUSIVE);
+	table = find_table(MyDatabaseId, relid);
+	if (table == NULL)
+		table = make_table(MyDatabaseId, relid);
+	add_statement(table, kind, clock, rows, microseconds, failed);
+	LWLockRelease(counters->lock);
+}
+
 /*
  * Rows per second over some minutes.  The bucket in which that time began
  * counts by the part of it that lies within.
@@ -375,6 +397,20 @@ copy_table(SharedTable *table, DbpTableCounts *counts)
 	}
 }
 
+/* Each in turn, one at a time: nobody is kept from adding for long */
+static SharedTable *
+next_table(int *position)
+{
+	while (*position < counters->size)
+	{
+		SharedTable *table = &counters->tables[(*position)++];
+
+		if (table->database == MyDatabaseId)
+			return table;
+	}
+	return NULL;
+}
+
 /*
  * Copies the counts of the next table of this database; begins with *position
  * at 0.  False: there are no more.
@@ -382,21 +418,42 @@ copy_table(SharedTable *table, DbpTableCounts *counts)
 bool
 dbp_counters_next(int *position, DbpTableCounts *counts)
 {
-	bool found = false;
+	SharedTable *table;
 
 	if (counters == NULL)
 		return false;
 	LWLockAcquire(counters->lock, LW_SHARED);
-	while (!found && *position < counters->size)
-	{
-		SharedTable *table = &counters->tables[(*position)++];
+	table = next_table(position);
+	if (table != NULL)
+		copy_table(table, counts);
+	LWLockRelease(counters->lock);
+	return table != NULL;
+}
 
-		found = table->database == MyDatabaseId;
-		if (found)
-			copy_table(table, counts);
+/*
+ * The same for statements of the last minutes (0: since the start).
+ */
+bool
+dbp_counters_next_statements(int *position, int minutes, DbpTableCopy *copy)
+{
+	SharedTable *table;
+
+	if (counters == NULL)
+		return false;
+	memset(copy, 0, sizeof(*copy));
+	LWLockAcquire(counters->lock, LW_SHARED);
+	table = next_table(position);
+	if (table != NULL)
+	{
+		copy->relid = table->relid;
+		copy->since = table->since;
+		copy->since_clock = table->since_clock;
+		dbp_windows_read(&table->windows, minutes, &copy->all);
+		for (int i = 0; minutes == 0 && i < DBP_TABLE_KINDS; i++)
+			dbp_counts_read(&table->kinds[i], &copy->kinds[i]);
 	}
 	LWLockRelease(counters->lock);
-	return found;
+	return table != NULL;
 }
 
 void
@@ -419,7 +476,7 @@ dbp_counters_reset(void)
 	for (int i = 0; i < counters->size; i++)
 		if (counters->tables[i].database == MyDatabaseId)
 			free_table(&counters->tables[i]);
-	counters->since = GetCurrentTimestamp();
+	note_forgotten();
 	LWLockRelease(counters->lock);
 }
 
@@ -456,14 +513,13 @@ startup_shmem(void)
 		counters->size = dbp_max_tables;
 		counters->used = 0;
 		counters->evictions = 0;
-		counters->since = GetCurrentTimestamp();
+		note_forgotten();
 		counters->first_free = 0;
 		for (int i = 0; i < counters->size; i++)
 		{
 			heads[i] = -1;
 			counters->tables[i].database = InvalidOid;
 			counters->tables[i].next = i + 1 < counters->size ? i + 1 : -1;
-			init_table(&counters->tables[i]);
 		}
 	}
 	LWLockRelease(AddinShmemInitLock);

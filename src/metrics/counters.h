@@ -17,6 +17,7 @@
 #include "datatype/timestamp.h"
 #include "metrics/histogram.h"
 #include "metrics/metrics.h"
+#include "metrics/statements.h"
 
 /* Rates are measured in buckets of this length, for up to 15 minutes */
 #define DBP_RATE_BUCKET_SECONDS 10
@@ -80,6 +81,9 @@ extern void dbp_counters_init(void);
 extern bool dbp_counters_present(void);
 extern void dbp_counters_add(DbpPending *list);
 extern bool dbp_counters_next(int *position, DbpTableCounts *counts);
+extern void dbp_counters_add_statement(Oid relid, DbpStatementKind kind, uint64 clock, uint64 rows,
+									   uint64 microseconds, bool failed);
+extern bool dbp_counters_next_statements(int *position, int minutes, DbpTableCopy *copy);
 extern void dbp_counters_state(DbpCountersState *state);
 extern void dbp_counters_reset(void);
 

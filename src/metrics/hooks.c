@@ -1,54 +1,145 @@
 /*-------------------------------------------------------------------------
  *
  * hooks.c
- *		Counts INSERT and COPY FROM as the server runs them.
+ *		Sees statements as the server runs them.
  *
- * Counted are statements whose target is a partitioned table or a partition,
- * wherever they come from: clients, functions, triggers.  A statement counts
- * when it has ended, so one that failed does not.  All others pay for a
- * comparison or two.
+ * Counted are, for each database, the statements that clients sent, by what
+ * they do, and, for each partitioned table, all that name it, whoever runs
+ * them.  What a client sent is told from what that runs in turn by four signs:
+ * nothing else is being executed (depth), a portal is active (not so when
+ * parameters are read, a deferred trigger runs at the end of the transaction or
+ * a login trigger before the first one), SPI is not in use (the same, where
+ * they open portals of their own), and it is a process that serves a client.
  *
- * Not seen here: INSERT inside WITH (the executor counts rows of the outermost
- * statement only), MERGE (it does not tell its inserts from its updates),
- * logical replication.
+ * Some utility statements only bring another statement to execution; it counts
+ * instead of them (utility.c).  Workers of parallel plans count nothing.
+ *
+ * INSERT into a partitioned table, or a partition, is also counted for the
+ * rates of what came in, which go by what has been committed (pending.c).
+ * These do not see INSERT inside WITH (the executor counts rows of the
+ * outermost statement only), MERGE (it does not tell its inserts from its
+ * updates) and logical replication.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
-#include "portability/instr_time.h"
-#include "tcop/utility.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
+#include "tcop/pquery.h"
 #include "utils/rel.h"
 
+#include "compat.h"
+#include "guc.h"
 #include "metrics/counters.h"
+#include "metrics/hooks.h"
+#include "metrics/pools.h"
 
 static ExecutorStart_hook_type prev_executor_start_hook = NULL;
+static ExecutorRun_hook_type prev_executor_run_hook = NULL;
+static ExecutorFinish_hook_type prev_executor_finish_hook = NULL;
 static ExecutorEnd_hook_type prev_executor_end_hook = NULL;
-static ProcessUtility_hook_type prev_process_utility_hook = NULL;
+
+int dbp_execution_depth = 0;
 
 /*
- * An INSERT between its start and its end.  It lies in the memory of its query,
- * which takes it off the list, also when an error ends it.  QueryDesc has a
- * place for a time, but who comes first there keeps others from having more
- * than that measured (pg_stat_statements: buffers and WAL).
+ * Of the statements that rules make of one, it counts as the one that sets the
+ * command tag, or else the first.
  */
-typedef struct RunningInsert
+static bool
+is_first_of_portal(const PlannedStmt *plan)
 {
-	struct RunningInsert *next;
-	QueryDesc *query;
-	Oid relid;
-	instr_time start;
-	MemoryContextCallback callback;
-} RunningInsert;
+	ListCell *cell;
 
-static RunningInsert *running = NULL;
+	if (plan->canSetTag)
+		return true;
+	foreach(cell, ActivePortal->stmts)
+		if (lfirst_node(PlannedStmt, cell)->canSetTag)
+			return false;
+	return ActivePortal->stmts != NIL && linitial(ActivePortal->stmts) == plan;
+}
+
+/* It looks for something by a name that nothing has, but before that, says whether SPI is in use */
+static bool
+is_in_spi(void)
+{
+	return SPI_unregister_relation("") != SPI_ERROR_UNCONNECTED;
+}
+
+bool
+dbp_is_from_client(const PlannedStmt *plan)
+{
+	return MyBackendType == B_BACKEND && ActivePortal != NULL && is_first_of_portal(plan) &&
+		!is_in_spi();
+}
+
+/* What is known before the executor starts */
+static DbpStatement *
+new_statement(QueryDesc *query)
+{
+	const PlannedStmt *plan = query->plannedstmt;
+	DbpStatement *statement = dbp_statement_new();
+	bool is_copy = false;
+	bool is_brought = dbp_execution_depth > 0 && dbp_utility_brings(query, &is_copy);
+
+	statement->kind = is_copy ? DBP_KIND_COPY : dbp_statement_kind(query);
+	statement->from_client =
+		!is_copy && (is_brought || dbp_execution_depth == 0) && dbp_is_from_client(plan);
+	statement->executed = is_brought && statement->from_client;
+	if (!dbp_count_is_suspended())
+		statement->ntables = dbp_statement_tables(query, statement->kind, statement->tables);
+	if (is_copy || statement->executed)
+		dbp_utility_brought(query);
+	if (!statement->from_client)
+		return statement;
+
+	(void) dbp_database_counts();
+	statement->text.queryid = plan->queryId;
+	statement->text.source = query->sourceText;
+	statement->text.location = plan->stmt_location;
+	statement->text.length = plan->stmt_len;
+	if (is_brought)
+		dbp_utility_text(&statement->text);
+	statement->text.userid = GetUserId();
+	statement->text.started = GetCurrentStatementStartTimestamp();
+	return statement;
+}
+
+static void
+run_start(QueryDesc *query, int flags)
+{
+	if (prev_executor_start_hook)
+		prev_executor_start_hook(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+static void
+run_start_watched(QueryDesc *query, int flags, DbpStatement *statement)
+{
+	/* functions may be called to see which partitions are needed */
+	int depth = dbp_execution_depth++;
+
+	PG_TRY();
+	{
+		run_start(query, flags);
+		dbp_execution_depth = depth;
+	}
+	PG_CATCH();
+	{
+		dbp_execution_depth = depth;
+		statement->failed = true;
+		dbp_statement_settle(statement);
+		dbp_statement_free(statement);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
 
 /* The target of an INSERT that is to be counted, or InvalidOid; once it has been started */
 static Oid
@@ -65,133 +156,131 @@ insert_target(QueryDesc *query)
 }
 
 static void
-forget_running(void *arg)
-{
-	RunningInsert **link = &running;
-
-	while (*link != NULL && *link != arg)
-		link = &(*link)->next;
-	if (*link != NULL)
-		*link = (*link)->next;
-}
-
-static void
-note_start(QueryDesc *query, Oid relid)
-{
-	RunningInsert *insert = MemoryContextAlloc(query->estate->es_query_cxt, sizeof(RunningInsert));
-
-	insert->query = query;
-	insert->relid = relid;
-	insert->next = running;
-	running = insert;
-	insert->callback.func = forget_running;
-	insert->callback.arg = insert;
-	MemoryContextRegisterResetCallback(query->estate->es_query_cxt, &insert->callback);
-	INSTR_TIME_SET_CURRENT(insert->start);
-}
-
-static void
 executor_start(QueryDesc *query, int flags)
 {
-	if (prev_executor_start_hook)
-		prev_executor_start_hook(query, flags);
-	else
-		standard_ExecutorStart(query, flags);
+	DbpStatement *statement;
 
-	if (query->operation == CMD_INSERT && (flags & EXEC_FLAG_EXPLAIN_ONLY) == 0)
+	if (IsParallelWorker() || (flags & EXEC_FLAG_EXPLAIN_ONLY) != 0)
 	{
-		Oid relid = insert_target(query);
+		run_start(query, flags);
+		return;
+	}
+	if (dbp_track_queries)
+	{
+		statement = new_statement(query);
+		run_start_watched(query, flags, statement);
+	}
+	else
+	{
+		run_start(query, flags);
+		if (query->operation != CMD_INSERT)
+			return;
+		statement = dbp_statement_new();
+		statement->kind = DBP_KIND_INSERT;
+	}
 
-		if (OidIsValid(relid))
-			note_start(query, relid);
+	if (query->operation == CMD_INSERT)
+		statement->insert_target = insert_target(query);
+	if (statement->from_client || statement->ntables > 0 || OidIsValid(statement->insert_target))
+		dbp_statement_keep(statement, query);
+	else
+		dbp_statement_free(statement);
+}
+
+static void
+run_query(DBP_EXECUTOR_RUN_PARAMETERS)
+{
+	if (prev_executor_run_hook)
+		prev_executor_run_hook(DBP_EXECUTOR_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(DBP_EXECUTOR_RUN_ARGUMENTS);
+}
+
+static void
+finish_query(QueryDesc *query)
+{
+	if (prev_executor_finish_hook)
+		prev_executor_finish_hook(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
+/* What the executor throws ends the statement */
+#define WATCHED(statement, call) \
+	do \
+	{ \
+		int depth_ = dbp_execution_depth++; \
+		if ((statement) != NULL) \
+			dbp_statement_enter(statement); \
+		PG_TRY(); \
+		{ \
+			call; \
+			dbp_execution_depth = depth_; \
+		} \
+		PG_CATCH(); \
+		{ \
+			dbp_execution_depth = depth_; \
+			if ((statement) != NULL) \
+				dbp_statement_settle(statement); \
+			PG_RE_THROW(); \
+		} \
+		PG_END_TRY(); \
+		if ((statement) != NULL) \
+			dbp_statement_leave(statement); \
+	} while (0)
+
+static void
+executor_run(DBP_EXECUTOR_RUN_PARAMETERS)
+{
+	DbpStatement *statement = dbp_statement_find(query);
+
+	if (IsParallelWorker() || (statement == NULL && !dbp_track_queries))
+	{
+		run_query(DBP_EXECUTOR_RUN_ARGUMENTS);
+		return;
+	}
+	WATCHED(statement, run_query(DBP_EXECUTOR_RUN_ARGUMENTS));
+	if (statement != NULL)
+	{
+		statement->executed = true;
+		statement->rows += query->estate->es_processed;
 	}
 }
 
-static uint64
-microseconds_since(instr_time start)
-{
-	instr_time elapsed;
-
-	INSTR_TIME_SET_CURRENT(elapsed);
-	INSTR_TIME_SUBTRACT(elapsed, start);
-	return INSTR_TIME_GET_MICROSEC(elapsed);
-}
-
+/* After a SELECT, there is nothing left to do */
 static void
-count_insert(QueryDesc *query)
+executor_finish(QueryDesc *query)
 {
-	RunningInsert *insert = running;
+	DbpStatement *statement;
 
-	while (insert != NULL && insert->query != query)
-		insert = insert->next;
-	/* one that was only begun has done nothing */
-	if (insert == NULL || query->estate == NULL || !query->estate->es_finished)
+	if ((query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE) ||
+		IsParallelWorker())
+	{
+		finish_query(query);
 		return;
-	dbp_count(insert->relid, DBP_OP_INSERT, query->estate->es_processed,
-			  microseconds_since(insert->start));
+	}
+	statement = dbp_statement_find(query);
+	WATCHED(statement, finish_query(query));
 }
 
 static void
 executor_end(QueryDesc *query)
 {
-	if (query->operation == CMD_INSERT && running != NULL)
-		count_insert(query);
+	DbpStatement *statement = dbp_statement_find(query);
 
+	if (statement != NULL)
+	{
+		/* one that was only begun has done nothing */
+		if (OidIsValid(statement->insert_target) && query->estate != NULL &&
+			query->estate->es_finished)
+			dbp_count(statement->insert_target, DBP_OP_INSERT, statement->rows,
+					  INSTR_TIME_GET_MICROSEC(statement->time));
+		dbp_statement_settle(statement);
+	}
 	if (prev_executor_end_hook)
 		prev_executor_end_hook(query);
 	else
 		standard_ExecutorEnd(query);
-}
-
-static void
-run_utility(PlannedStmt *statement, const char *source, bool is_read_only,
-			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-			DestReceiver *dest, QueryCompletion *completion)
-{
-	if (prev_process_utility_hook)
-		prev_process_utility_hook(statement, source, is_read_only, context, params, environment,
-								  dest, completion);
-	else
-		standard_ProcessUtility(statement, source, is_read_only, context, params, environment, dest,
-								completion);
-}
-
-static void
-count_copy(CopyStmt *copy, uint64 rows, instr_time start)
-{
-	/* it holds its lock until the transaction ends: the name still means the same */
-	Oid relid = RangeVarGetRelid(copy->relation, NoLock, true);
-
-	if (!OidIsValid(relid) || dbp_count_is_suspended() ||
-		(get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE && !get_rel_relispartition(relid)))
-		return;
-	dbp_count(relid, DBP_OP_COPY, rows, microseconds_since(start));
-}
-
-static void
-process_utility(PlannedStmt *statement, const char *source, bool is_read_only,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *dest, QueryCompletion *completion)
-{
-	CopyStmt *copy = (CopyStmt *) statement->utilityStmt;
-	QueryCompletion own;
-	instr_time start;
-
-	if (!IsA(copy, CopyStmt) || !copy->is_from || copy->relation == NULL)
-	{
-		run_utility(statement, source, is_read_only, context, params, environment, dest,
-					completion);
-		return;
-	}
-
-	if (completion == NULL)
-	{
-		InitializeQueryCompletion(&own);
-		completion = &own;
-	}
-	INSTR_TIME_SET_CURRENT(start);
-	run_utility(statement, source, is_read_only, context, params, environment, dest, completion);
-	count_copy(copy, completion->nprocessed, start);
 }
 
 void
@@ -199,10 +288,13 @@ dbp_metrics_hooks_init(void)
 {
 	prev_executor_start_hook = ExecutorStart_hook;
 	ExecutorStart_hook = executor_start;
+	prev_executor_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = executor_run;
+	prev_executor_finish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = executor_finish;
 	prev_executor_end_hook = ExecutorEnd_hook;
 	ExecutorEnd_hook = executor_end;
-	prev_process_utility_hook = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	dbp_utility_hook_init();
 }
 
 void
@@ -211,6 +303,10 @@ dbp_metrics_init(void)
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	dbp_counters_init();
+	dbp_databases_init();
+	dbp_slow_queries_init();
 	dbp_pending_init();
 	dbp_metrics_hooks_init();
+	dbp_connections_init();
+	dbp_pools_init();
 }

@@ -17,6 +17,8 @@
 #include "dbperf.h"
 #include "guc.h"
 #include "metrics/counters.h"
+#include "metrics/pools.h"
+#include "metrics/statements.h"
 
 PG_FUNCTION_INFO_V1(dbperf_counters_state);
 PG_FUNCTION_INFO_V1(dbperf_operation_counters);
@@ -178,6 +180,17 @@ put_table(ReturnSetInfo *result, const DbpTableCounts *table)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* Not so of a table that has only been named by statements */
+static bool
+has_come_in(const DbpTableCounts *table)
+{
+	uint64 sum = table->rejected + table->late + table->cache_hits + table->cache_misses;
+
+	for (int i = 0; i < DBP_OP_COUNT; i++)
+		sum += table->operations[i].calls;
+	return sum > 0;
+}
+
 /*
  * table_counters(): a row for each table of this database that has counters:
  * what came in, all ways together.
@@ -190,7 +203,8 @@ dbperf_table_counters(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	while (dbp_counters_next(&position, table))
-		put_table((ReturnSetInfo *) fcinfo->resultinfo, table);
+		if (has_come_in(table))
+			put_table((ReturnSetInfo *) fcinfo->resultinfo, table);
 	return (Datum) 0;
 }
 
@@ -209,5 +223,8 @@ dbperf_reset_counters(PG_FUNCTION_ARGS)
 						 "the statistics views are reset by pg_stat_reset().",
 						 DBP_LIBRARY_NAME)));
 	dbp_counters_reset();
+	dbp_database_reset();
+	dbp_slow_queries_reset();
+	dbp_pools_reset();
 	PG_RETURN_VOID();
 }

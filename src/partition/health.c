@@ -377,6 +377,9 @@ main_fork_files(Oid relid, int64 *bytes, time_t *written)
 			break;
 		*bytes += st.st_size;
 		*written = Max(*written, st.st_mtime);
+		/* only the last segment is shorter than the others */
+		if (st.st_size < (off_t) RELSEG_SIZE * BLCKSZ)
+			break;
 	}
 	return true;
 }

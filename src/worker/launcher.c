@@ -27,6 +27,7 @@
 #include "dbperf.h"
 #include "guc.h"
 #include "plan.h"
+#include "sampler.h"
 #include "shmem.h"
 
 #define DBP_SLOT_RETRY_MS (5 * DBP_SECOND_MS)
@@ -232,6 +233,9 @@ start_due_workers(TimestampTz now)
 			return TimestampDifferenceMilliseconds(now, slot_retry_at);
 		if (!start_worker(entry, now))
 		{
+			/* its place is free in a moment */
+			if (dbp_samplers_give_way())
+				return DBP_SHORT_MS;
 			note_worker_slots(false, now);
 			return DBP_SLOT_RETRY_MS;
 		}
@@ -259,7 +263,10 @@ run_cycle(void)
 		dbp_plan_refresh(now);
 		wait_ms = Min(wait_ms, start_due_workers(now));
 		dbp_plan_publish(now);
+		wait_ms = Min(wait_ms, dbp_samplers_refresh(now));
 	}
+	else
+		dbp_samplers_stop(now);
 	return Max(wait_ms, 1);
 }
 
@@ -388,6 +395,7 @@ dbp_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			dbp_plan_rescan();
+			dbp_samplers_reconsider();
 		}
 
 		wait_ms = run_cycle_guarded(cycle_context);

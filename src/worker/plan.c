@@ -444,3 +444,40 @@ dbp_plan_publish(TimestampTz now)
 	dbp_shmem->nplans = nplans;
 	LWLockRelease(dbp_shmem->lock);
 }
+
+int
+dbp_plan_list_found(Oid *dboids, int max)
+{
+	HASH_SEQ_STATUS status;
+	DbEntry *entry;
+	int n = 0;
+
+	hash_seq_init(&status, databases);
+	while ((entry = (DbEntry *) hash_seq_search(&status)) != NULL)
+	{
+		if (entry->found && n < max)
+			dboids[n++] = entry->dboid;
+	}
+	return n;
+}
+
+void
+dbp_plan_lose(Oid dboid, TimestampTz since)
+{
+	DbEntry *entry = (DbEntry *) hash_search(databases, &dboid, HASH_FIND, NULL);
+
+	/* what a worker has said later counts for more: it may be there again */
+	if (entry != NULL && entry->last_end < since)
+		entry->found = false;
+}
+
+bool
+dbp_plan_is_found(Oid dboid, TimestampTz now)
+{
+	DbEntry *entry;
+
+	if (last_scan != now)
+		scan_databases(now);
+	entry = (DbEntry *) hash_search(databases, &dboid, HASH_FIND, NULL);
+	return entry != NULL && entry->found;
+}

@@ -49,6 +49,15 @@ extern bool dbp_plan_is_full_run(const DbEntry *entry, TimestampTz now);
 /* Draw the conclusions from what a worker left behind */
 extern void dbp_plan_conclude(const DbpSlot *slot, TimestampTz now);
 
+/* The databases that have the extension; returns how many, at most max */
+extern int dbp_plan_list_found(Oid *dboids, int max);
+
+/* One of them has it no more, as was found out then */
+extern void dbp_plan_lose(Oid dboid, TimestampTz since);
+
+/* By a look at pg_database: is it still there, and has the extension as far as is known? */
+extern bool dbp_plan_is_found(Oid dboid, TimestampTz now);
+
 /* Show the plan to worker_status */
 extern void dbp_plan_publish(TimestampTz now);
 

@@ -44,6 +44,7 @@
 #include "guc.h"
 #include "partition/partition.h"
 #include "remote.h"
+#include "sampler.h"
 #include "shmem.h"
 
 #define DBP_REMOTE_MAGIC 0x44425052
@@ -223,6 +224,9 @@ start_worker(DbpRemoteCall *call, int slot_wait_ms)
 		 waited += SLOT_CHECK_MS)
 	{
 		CHECK_FOR_INTERRUPTS();
+		/* who does not wait would have nothing of it */
+		if (waited == 0 && slot_wait_ms > 0)
+			(void) dbp_samplers_give_way();
 		if (waited >= slot_wait_ms)
 			return false;
 		sleep_ms(SLOT_CHECK_MS, WAIT_EVENT_BGWORKER_STARTUP);

@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "dbperf.h"
 #include "guc.h"
+#include "sampler.h"
 #include "shmem.h"
 #include "worker.h"
 
@@ -95,6 +96,7 @@ dbp_worker_init(void)
 
 	dbp_shmem_init();
 	dbp_missing_init();
+	dbp_samplers_init();
 	register_launcher();
 }
 

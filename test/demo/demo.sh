@@ -118,6 +118,7 @@ start()
 	demo_psql -f "$ROOT/test/demo/show.sql" </dev/null
 	demo_psql -f "$ROOT/test/demo/ingest.sql" </dev/null
 	demo_psql -f "$ROOT/test/demo/retire.sql" </dev/null
+	demo_psql -f "$ROOT/test/demo/monitor.sql" </dev/null
 
 	say ""
 	say "connect:  psql -h $CLUSTER -U postgres $DATABASE"

@@ -38,6 +38,17 @@ install_server()
 	return "$status"
 }
 
+# Debian's package starts PgBouncer on port 6432, where nobody asked for it either.
+install_pgbouncer()
+{
+	local policy=/usr/sbin/policy-rc.d status=0 ours=
+
+	[ -e "$policy" ] || { ours=1 && printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"; }
+	apt_get install --no-install-recommends pgbouncer || status=$?
+	[ -z "$ours" ] || rm -f "$policy"
+	return "$status"
+}
+
 # install_packages NAME…: a NAME with a trailing '?' is left out where Debian does not have it.
 install_packages()
 {
@@ -65,6 +76,9 @@ install_packages()
 	case " ${wanted[*]} " in
 		*" postgresql-$PGMAJOR "*) install_server || die "cannot install postgresql-$PGMAJOR" ;;
 	esac
+	case " ${wanted[*]} " in
+		*" pgbouncer "*) install_pgbouncer || die "cannot install pgbouncer" ;;
+	esac
 	apt_get install --no-install-recommends "${wanted[@]}" ||
 		die "cannot install: ${wanted[*]}"
 }
@@ -81,5 +95,5 @@ install_for_test()
 	install_packages perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl \
 		"postgresql-$PGMAJOR-pgtap" "postgresql-$PGMAJOR-cron?" "postgresql-$PGMAJOR-partman?" \
 		"clang-format-14?" python3-sqlalchemy python3-greenlet python3-psycopg2 python3-asyncpg \
-		python3-psycopg
+		python3-psycopg python3-jsonschema pgbouncer
 }

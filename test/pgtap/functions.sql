@@ -86,8 +86,8 @@ SELECT ok(NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', 
 FROM (SELECT * FROM pg_proc ORDER BY oid::regprocedure::text COLLATE "C") p WHERE p.pronamespace = 'dbperf'::regnamespace;
 -- those that act for their owner may be no path to anything else
 SELECT results_eq($$SELECT proname FROM pg_proc WHERE pronamespace = 'dbperf'::regnamespace AND prosecdef ORDER BY proname$$,
-                  $$VALUES ('chain_event'::name), ('cron_job_id'), ('forget_dropped'), ('note_policy_change'), ('number_row'), ('require_cron'), ('settle_events')$$,
-                  'SECURITY DEFINER: triggers, and two that read');
+                  $$VALUES ('acknowledge_alert'::name), ('chain_event'), ('collect_health_metrics'), ('cron_job_id'), ('forget_dropped'), ('note_policy_change'), ('number_row'), ('require_cron'), ('settle_events'), ('silence_alert'), ('start_monitoring'), ('stop_monitoring'), ('take_sample')$$,
+                  'SECURITY DEFINER: triggers, two that read, and what is done about an alert');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -10,7 +10,7 @@ RETURNS TABLE (col text, type text, default_value text, not_null boolean) LANGUA
     ORDER BY a.attnum
 $$;
 
-SELECT tables_are('dbperf', ARRAY['audit_head', 'ingest_rejects', 'ingest_rules', 'job_runs', 'partition_events', 'policy', 'policy_state', 'recycle_bin', 'soft_delete_log', 'soft_delete_tables']);
+SELECT tables_are('dbperf', ARRAY['alert_events', 'alert_functions', 'alert_pending', 'alert_rules', 'alerts', 'audit_head', 'baseline_values', 'baselines', 'hourly_baselines', 'index_snapshots', 'ingest_rejects', 'ingest_rules', 'job_runs', 'metric', 'metric_sample', 'metric_series', 'monitoring', 'noted_regressions', 'notified_partitions', 'partition_events', 'policy', 'policy_state', 'pools', 'recycle_bin', 'sampler_state', 'soft_delete_log', 'soft_delete_tables']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('parent', 'regclass', '', true),
@@ -187,7 +187,7 @@ SELECT col_is_pk('dbperf', 'recycle_bin', 'partition', 'partition of recycle_bin
 SELECT col_is_pk('dbperf', 'job_runs', 'run_id', 'run_id of job_runs');
 SELECT col_is_pk('dbperf', 'partition_events', 'event_id', 'event_id of partition_events');
 SELECT col_is_unique('dbperf', 'partition_events', 'seq', 'seq of partition_events');
-SELECT triggers_are('dbperf', 'policy', ARRAY['check_policy', 'note_policy_change']);
+SELECT triggers_are('dbperf', 'policy', ARRAY['before_check_sample_policy', 'check_policy', 'note_policy_change']);
 SELECT triggers_are('dbperf', 'partition_events', ARRAY['chain_event', 'number_row', 'refuse_delete', 'refuse_truncate', 'refuse_update']);
 SELECT triggers_are('dbperf', 'recycle_bin', ARRAY['note_inherited']);
 SELECT throws_ok(format('INSERT INTO dbperf.recycle_bin (partition, parent, state, lower_bound, upper_bound, original_schema, original_name, grants, '
@@ -196,7 +196,7 @@ SELECT throws_ok(format('INSERT INTO dbperf.recycle_bin (partition, parent, stat
 -- what a restored dump needs: the tables whose rows are users' own
 SELECT is(ARRAY(SELECT c.relname FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o
                 WHERE e.extname = 'tradeassist_dbperf' AND c.relkind = 'r' ORDER BY 1)::text[],
-          '{audit_head,ingest_rejects,ingest_rules,job_runs,partition_events,policy,recycle_bin,soft_delete_log,soft_delete_tables}', 'tables that are dumped');
+          '{alert_events,alert_functions,alert_rules,alerts,audit_head,baseline_values,baselines,hourly_baselines,index_snapshots,ingest_rejects,ingest_rules,job_runs,metric_series,monitoring,partition_events,policy,pools,recycle_bin,soft_delete_log,soft_delete_tables}', 'tables that are dumped');
 SELECT has_index('dbperf', 'job_runs', 'job_runs_finished_at_idx', 'finished_at');
 SELECT has_index('dbperf', 'partition_events', 'partition_events_parent_at_idx', ARRAY['parent', 'at']);
 

@@ -7,7 +7,7 @@ CREATE FUNCTION pg_temp.columns(rel regclass) RETURNS TABLE (col text, type text
     FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 ORDER BY a.attnum
 $$;
 
-SELECT views_are('dbperf', ARRAY['ingest_rate', 'partition_health', 'partition_metrics', 'partitions', 'worker_status']);
+SELECT views_are('dbperf', ARRAY['alert_callbacks', 'alert_judgements', 'ingest_rate', 'metric_values', 'monitoring_status', 'partition_health', 'partition_metrics', 'partitions', 'pool_status', 'query_stats', 'regressions', 'slow_queries', 'worker_status']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partitions')$$, $$VALUES
     ('parent', 'regclass'),

@@ -1,4 +1,4 @@
-# Percentiles against those of the sorted values: a program of its own, no server.
+# Percentiles, windows of time and texts without constants: programs of their own, no server.
 
 use strict;
 use warnings;
@@ -9,16 +9,27 @@ use Test::More;
 
 my $root = "$FindBin::RealBin/../..";
 my $dir = File::Temp->newdir();
-my $program = "$dir/histogram";
-my @command = (split(' ', $ENV{CC} // 'gcc'), '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror',
-	"-I$root/src", '-o', $program, "$root/test/unit/histogram.c",
-	"$root/src/metrics/histogram.c", '-lm');
+my $config = $ENV{PG_CONFIG} // 'pg_config';
+chomp(my $server = `$config --includedir-server`);
 
-system(@command) == 0 or BAIL_OUT("cannot compile: @command");
-foreach my $line (split /\n/, `$program`)
+sub run_program
 {
-	if ($line =~ /^(not )?ok \d+ - (.*)/) { ok(!defined $1, $2); }
-	elsif ($line =~ /^# (.*)/) { note($1); }
+	my ($name, @sources) = @_;
+	my $program = "$dir/$name";
+	my @command = (split(' ', $ENV{CC} // 'gcc'), '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror',
+		'-Wno-unused-parameter', "-I$root/src", '-isystem', $server, '-o', $program, "$root/test/unit/$name.c",
+		(map { "$root/src/metrics/$_.c" } @sources), '-lm', '-pthread');
+
+	system(@command) == 0 or BAIL_OUT("cannot compile: @command");
+	foreach my $line (split /\n/, `$program`)
+	{
+		if ($line =~ /^(not )?ok \d+ - (.*)/) { ok(!defined $1, "$name: $2"); }
+		elsif ($line =~ /^# (.*)/) { note($1); }
+	}
+	return is($?, 0, "$name ends well");
 }
-is($?, 0, 'the program ends well');
+
+run_program('histogram', 'histogram');
+run_program('windows', 'windows', 'histogram');
+run_program('normalize', 'normalize');
 done_testing();

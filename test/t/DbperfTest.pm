@@ -20,7 +20,7 @@ our @EXPORT = qw(
 );
 
 # A running server with the worker, whose naps are so long that nothing happens by the clock
-# alone. Further arguments are lines for postgresql.conf.
+# alone; no samples are taken. Further arguments are lines for postgresql.conf.
 sub new_node
 {
 	my ($name, @lines) = @_;
@@ -30,6 +30,7 @@ sub new_node
 	$node->append_conf('postgresql.conf', join("\n",
 			"shared_preload_libraries = 'tradeassist_dbperf'",
 			"dbperf.naptime = '1d'",
+			"dbperf.sample_interval = 0",
 			"restart_after_crash = on",
 			"autovacuum = off",
 			@lines) . "\n");
