@@ -37,6 +37,11 @@ GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM dbperf.metric_history('load1', '2026-11-21 13:00+00', '2026-11-21 14:00+00');
 SELECT count(*) FROM dbperf.metric_history('load5');
 SELECT count(*) FROM dbperf.metric_history('pool_waiting', for_label => 'none');
+-- a metric of more series than are looked for one by one
+SELECT dbperf.store_sample('2026-11-21 13:30:00+00', array_fill('pool_acquire_p95_ms'::text, ARRAY[20]), array_agg('p' || i), array_agg(i)) FROM generate_series(1, 20) i;
+SELECT count(*), sum(avg) FROM dbperf.metric_history('pool_acquire_p95_ms', '2026-11-21 13:00+00', '2026-11-21 14:00+00');
+SELECT * FROM dbperf.metric_range('pool_acquire_p95_ms', '2026-11-21 13:30+00', '2026-11-21 14:00+00', 'p7');
+SELECT count(*) FROM dbperf.metric_range('pool_acquire_p95_ms', '2026-11-21 13:00+00', '2026-11-21 13:30+00');
 -- only the partitions that hold the time are read
 CREATE FUNCTION t.partitions_read(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE

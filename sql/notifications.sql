@@ -149,7 +149,7 @@ SELECT schema_name, function_name, position > 0 AS position, given, given_to FRO
 -- added anew: no replay
 SELECT dbperf.add_alert_callback('hear(jsonb)');
 SELECT * FROM next;
--- nor does a dump that has it, too
+-- a dump that brings one that is there changes nothing
 INSERT INTO dbperf.alert_functions (schema_name, function_name, owner, calls, position) VALUES ('t', 'hear', 'nobody', 7, 0), ('t', 'gone', 'nobody', 7, 0);
 SELECT function_name, owner, calls FROM dbperf.alert_functions ORDER BY 1;
 SELECT * FROM next;

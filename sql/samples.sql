@@ -96,6 +96,21 @@ SELECT t.clock('2026-11-21 12:01:30+00');
 SELECT dbperf.take_sample('sampler');
 SELECT metric, value >= 0 AS fine FROM dbperf.latest_metrics() WHERE metric IN ('rows_inserted_per_second', 'transactions_per_second') ORDER BY 1;
 
+-- too soon after that to tell rates: they stand, and the next sample goes by the counters of that one
+CREATE TEMP TABLE earlier AS SELECT * FROM dbperf.latest_metrics();
+SELECT t.clock('2026-11-21 12:01:30.5+00');
+INSERT INTO t.ticks SELECT '2026-11-21', i FROM generate_series(2001, 3000) i;
+SELECT pg_stat_force_next_flush();
+SELECT dbperf.take_sample('sampler');
+SELECT at, interval_s, raw_at FROM dbperf.sampler_state;
+SELECT count(*) > 0 AS some, bool_and(l.value = e.value) AS stand FROM dbperf.latest_metrics() l JOIN earlier e USING (metric, label)
+WHERE metric ~ '^(rows|transactions|deadlocks|wal|disk_.*)_.*per_second$|^(cpu|cache_hit)_percent$';
+SELECT count(*) = count(DISTINCT (metric, label)) AS each_once FROM dbperf.latest_metrics();
+SELECT t.clock('2026-11-21 12:01:32+00');
+SELECT dbperf.take_sample('sampler');
+SELECT interval_s FROM dbperf.sampler_state;
+SELECT value BETWEEN 500 AND 600 AS fine FROM dbperf.latest_metrics() WHERE metric = 'rows_inserted_per_second';
+
 -- The clock is set back: no rates, then rates again. A time without a partition costs the history only.
 SELECT t.clock('2026-11-21 11:00:00+00');
 SELECT dbperf.take_sample('sampler');
@@ -147,6 +162,17 @@ BEGIN READ ONLY;
 SELECT count(*) > 30 AS some, bool_and(unit <> '') AS units, min(at) AS at,
        count(*) FILTER (WHERE metric = 'transactions_per_second') AS rates FROM dbperf.collect_health_metrics();
 ROLLBACK;
+-- where no worker makes partitions, samples taken by hand do; but not in a table that is managed no more
+BEGIN;
+SELECT t.clock('2026-11-30 12:00:00+00');
+SELECT count(*) > 30 AS some FROM dbperf.collect_health_metrics();
+SELECT error, (SELECT max(at) FROM dbperf.metric_sample) AS kept FROM dbperf.sampler_state;
+SELECT dbperf.unmanage('dbperf.metric_sample');
+SELECT t.clock('2026-12-30 12:00:00+00');
+SELECT count(*) > 30 AS some FROM dbperf.collect_health_metrics();
+SELECT error, (SELECT count(*) FROM dbperf.policy WHERE parent = 'dbperf.metric_sample'::regclass) AS managed FROM dbperf.sampler_state;
+ROLLBACK;
+SELECT t.clock('2026-11-21 12:02:10+00');
 -- the only row of the state is made anew
 DELETE FROM dbperf.sampler_state;
 SELECT count(*) > 30 AS some FROM dbperf.collect_health_metrics();
@@ -167,6 +193,10 @@ SELECT count(*) AS before FROM dbperf.metric_series \gset
 SELECT dbperf.store_sample('2026-11-21 12:03:00+00', array_agg('replication_lag_bytes'::text), array_agg('s' || i), array_agg(i)) FROM generate_series(1, 10100) i;
 SELECT count(*) FROM dbperf.metric_series;
 SELECT cardinality(series) + :before = 10000 AS kept FROM dbperf.metric_sample WHERE at = '2026-11-21 12:03:00+00';
+SELECT dbperf.take_sample('sampler');
+SELECT s.error, (SELECT count(*) FROM dbperf.metric_series WHERE metric = 'replication_lag_bytes') AS unused,
+       (SELECT count(*) FROM dbperf.latest_metrics() JOIN dbperf.metric_series USING (metric, label)) = (SELECT count(*) FROM dbperf.latest_metrics()) AS used
+FROM dbperf.sampler_state s;
 ROLLBACK;
 
 BEGIN;

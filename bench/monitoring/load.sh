@@ -9,8 +9,8 @@ backend_ticks()
 {
 	local postmaster
 	postmaster=$(head -n 1 "$WORK/$1/data/postmaster.pid")
-	# shellcheck disable=SC2009 # pgrep sees no zombies
-	while ps -o stat=,args= --ppid "$postmaster" | grep -E '^Z|postgres bench \[local\]' >/dev/null; do sleep 0.01; done
+	# shellcheck disable=SC2009 # a process that is ending is shown as [postgres]
+	while ps -o stat=,args= --ppid "$postmaster" | grep -E '\[postgres\]|postgres bench \[local\]' >/dev/null; do sleep 0.01; done
 	awk '{print $16 + $17}' "/proc/$postmaster/stat"
 }
 

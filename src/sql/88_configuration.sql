@@ -73,10 +73,11 @@ COMMENT ON FUNCTION dbperf.configuration_value(text, text) IS 'Quotes a value fo
 GRANT EXECUTE ON FUNCTION dbperf.configuration_value(text, text) TO pg_monitor;
 
 -- Where clients find this database, as far as it is known here: as this session found it, or as the
--- settings say. Java knows no Unix sockets. A pattern without % is taken for a name.
+-- settings say. Java knows no Unix sockets. A pattern without % is taken for a name. pgbouncer_database:
+-- what PgBouncer calls it; NULL: clients do not go through it.
 CREATE FUNCTION dbperf.pool_settings(pool text,
     OUT pool_name text, OUT host text, OUT tcp_host text, OUT port integer, OUT database text, OUT username text, OUT application_name text,
-    OUT size integer, OUT overflow integer, OUT timeout_s numeric, OUT recycle_s bigint, OUT through_pgbouncer boolean)
+    OUT size integer, OUT overflow integer, OUT timeout_s numeric, OUT recycle_s bigint, OUT pgbouncer_database text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,7 +104,7 @@ BEGIN
     overflow := greatest(p.base_size + p.max_overflow - size, 0);
     timeout_s := trim_scale(round(extract(epoch FROM p.acquire_timeout), 3));
     recycle_s := nullif(ceil(extract(epoch FROM p.recycle_after)), 0);
-    through_pgbouncer := p.pgbouncer_pool IS NOT NULL;
+    pgbouncer_database := split_part(p.pgbouncer_pool, '/', 1);
 END
 $$;
 COMMENT ON FUNCTION dbperf.pool_settings(text) IS 'What pool_config() writes down, of a row of dbperf.pools and this server';
@@ -190,7 +191,7 @@ async def connection(pool):
     finally:
         await pool.release(acquired)
 %12$s$py$, py_name, s.size, s.overflow, target[1], target[2], target[3], target[4], target[5], s.size + s.overflow,
-        CASE WHEN s.through_pgbouncer THEN E'\n        statement_cache_size=0,  # PgBouncer may change the server under it' END,
+        CASE WHEN s.pgbouncer_database IS NOT NULL THEN E'\n        statement_cache_size=0,  # PgBouncer may change the server under it' END,
         s.timeout_s, CASE WHEN s.recycle_s IS NOT NULL THEN format($py$
 
 async def recycle(pool):
@@ -220,6 +221,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'It is sqlalchemy, asyncpg, hikari, pgbouncer or libpq.';
     END IF;
     SELECT * INTO s FROM dbperf.pool_settings(pool);
+    IF format <> 'pgbouncer' AND s.pgbouncer_database IS NOT NULL THEN
+        -- beside the server, at the port that is written below
+        s.host := s.tcp_host;
+        s.port := 6432;
+        s.database := s.pgbouncer_database;
+    END IF;
     IF format IN ('sqlalchemy', 'asyncpg') THEN
         RETURN dbperf.pool_config_python(format, s);
     ELSIF format = 'libpq' THEN
@@ -245,7 +252,7 @@ keepaliveTime=%15$s
 $properties$, s.size, s.overflow, dbperf.configuration_value(replace(s.pool_name, ':', '_'), 'property'),
             CASE WHEN s.tcp_host ~ ':' THEN '[' || s.tcp_host || ']' ELSE s.tcp_host END, s.port,
             dbperf.configuration_value(s.database, 'url'), dbperf.configuration_value(s.application_name, 'url'),
-            CASE WHEN s.through_pgbouncer THEN '&prepareThreshold=0' END, dbperf.configuration_value(s.username, 'property'),
+            CASE WHEN s.pgbouncer_database IS NOT NULL THEN '&prepareThreshold=0' END, dbperf.configuration_value(s.username, 'property'),
             s.size + s.overflow, greatest(ceil(s.timeout_s * 1000), 250), least(greatest(ceil(s.timeout_s * 1000), 250), 5000),
             lifetime, CASE lifetime WHEN 0 THEN 600000 ELSE least(600000, lifetime / 2) END,
             CASE WHEN lifetime = 0 OR lifetime > 120000 THEN 60000 ELSE 0 END);
@@ -282,7 +289,7 @@ server_connect_timeout = 10
 ignore_startup_parameters = extra_float_digits
 $ini$, to_json(s.pool_name), s.size, s.overflow,
         -- other names have no place before the =
-        format('%s = host=%s port=%s dbname=%s', CASE WHEN s.database ~ '^[A-Za-z0-9_.-]+$' COLLATE "C" THEN s.database ELSE '*' END,
+        format('%s = host=%s port=%s dbname=%s', coalesce(substring(coalesce(s.pgbouncer_database, s.database) COLLATE "C" FROM '^[A-Za-z0-9_.-]+$'), '*'),
                dbperf.configuration_value(s.host, 'ini'), s.port, dbperf.configuration_value(s.database, 'ini')), s.size + s.overflow, greatest(100, 10 * (s.size + s.overflow)), greatest(ceil(s.timeout_s), 1),
         -- 0 would mean to use each once
         coalesce(s.recycle_s, 365 * 24 * 3600));

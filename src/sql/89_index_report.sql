@@ -232,7 +232,7 @@ BEGIN
                x.indisunique OR t.needed AS enforces,
                -- of two, the planner may only ever take the one that is to go
                EXISTS (SELECT FROM listed o WHERE o.instead = t.index AND o.scans > 0) AS stands_in,
-               EXISTS (SELECT FROM pg_stat_progress_create_index b WHERE b.index_relid = t.index) AS in_making,
+               NOT x.indisvalid AND EXISTS (SELECT FROM pg_stat_progress_create_index b WHERE b.index_relid = t.index) AS in_making,
                t.judged_bytes >= 2 * t.expected_bytes AS is_bloated,
                (SELECT string_agg(quote_ident(o.conname), ', ' ORDER BY o.conname) FROM pg_constraint o
                 WHERE o.contype = 'f' AND o.conrelid = x.indrelid AND x.indnkeyatts >= cardinality(o.conkey)

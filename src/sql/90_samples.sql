@@ -417,17 +417,17 @@ BEGIN
     IF s.preloaded THEN
         RETURN QUERY
         WITH t AS (
-            SELECT n.name, coalesce(m.rows_per_second_1m, 0) AS rate, m.batch_p95_ms
+            SELECT p.parent, coalesce(m.rows_per_second_1m, 0) AS rate, m.batch_p95_ms
             FROM dbperf.policy p
-            CROSS JOIN LATERAL dbperf.qualified_name(p.parent) n (name)
             LEFT JOIN dbperf.table_counters() m ON m.relid = p.parent
             WHERE p.parent <> 'dbperf.metric_sample'::regclass)
         SELECT 'ingest_rows_per_second', '', coalesce(sum(t.rate), 0), NULL::text FROM t
         UNION ALL
-        (SELECT v.metric, r.name, v.value, NULL
-         FROM (SELECT * FROM t ORDER BY t.rate DESC, t.name LIMIT 1000) r,
-             LATERAL (VALUES ('insert_rows_per_second', r.rate), ('ingest_batch_p95_ms', r.batch_p95_ms)) v (metric, value)
-         WHERE v.value IS NOT NULL);
+        SELECT v.metric, n.name, v.value, NULL
+        FROM (SELECT * FROM t ORDER BY t.rate DESC, t.parent LIMIT 1000) r
+        CROSS JOIN LATERAL dbperf.qualified_name(r.parent) n (name)
+        CROSS JOIN LATERAL (VALUES ('insert_rows_per_second', r.rate), ('ingest_batch_p95_ms', r.batch_p95_ms)) v (metric, value)
+        WHERE v.value IS NOT NULL;
     ELSE
         -- a partition that is dropped takes its part of the counter along: one sample without a rate
         RETURN QUERY
@@ -697,7 +697,8 @@ BEGIN
         gauges := dbperf.tell_values(measured, '[]', NULL);
         s."values" := gauges || (
             SELECT coalesce(jsonb_agg(e), '[]') FROM jsonb_array_elements(s."values") e
-            WHERE e ->> 0 ~ '_per_second$|^(cache_hit|cpu|cpu_iowait)_percent$' AND NOT gauges @> jsonb_build_array(jsonb_build_array(e -> 0, e -> 1)));
+            WHERE e ->> 0 ~ '_per_second$|^(cache_hit|cpu|cpu_iowait)_percent$'
+            AND (e ->> 0, e ->> 1) NOT IN (SELECT g ->> 0, g ->> 1 FROM jsonb_array_elements(gauges) g));
     ELSE
         s.interval_s := CASE WHEN elapsed > 0 THEN elapsed END;
         s."values" := dbperf.tell_values(measured, s.raw, elapsed);
@@ -756,7 +757,7 @@ BEGIN
     PERFORM dbperf.add_series(n.metric, n.label)
     FROM (SELECT DISTINCT m.metric, m.label FROM unnest(metrics, labels) m (metric, label)
           WHERE NOT EXISTS (SELECT FROM dbperf.metric_series s WHERE s.metric = m.metric AND s.label = m.label)
-          -- whatever makes up new names all the time must not fill the disk; take_sample() says so
+          -- whatever makes up new names all the time must not fill the disk
           LIMIT greatest(10000 - (SELECT count(*) FROM dbperf.metric_series), 0)) n;
     INSERT INTO dbperf.metric_sample (at, series, value)
         SELECT $1, array_agg(s.series ORDER BY s.series), array_agg(m.value ORDER BY s.series)
@@ -846,7 +847,9 @@ BEGIN
             PERFORM dbperf.store_sample(s.at, array_agg(e ->> 0), array_agg(e ->> 1), array_agg((e ->> 2)::double precision))
                 FROM jsonb_array_elements(s."values" || CASE WHEN s.slow_at = slow_at THEN '[]' ELSE s.slow_values END) e;
             IF (SELECT count(*) FROM dbperf.metric_series) >= 10000 THEN
-                problem := 'history: there are 10000 series, and no others are kept until some are deleted from dbperf.metric_series';
+                -- room for the next sample; a series that comes back has the number that it had
+                DELETE FROM dbperf.metric_series r WHERE (r.metric, r.label) NOT IN (
+                    SELECT e ->> 0, e ->> 1 FROM jsonb_array_elements(s."values" || s.slow_values) e);
             END IF;
         EXCEPTION WHEN OTHERS THEN
             problem := format('history: %s', SQLERRM);

@@ -818,8 +818,10 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- has the library loaded, and its settings with it
+    now       timestamptz := dbperf.clock();
     retention interval := current_setting('dbperf.alerts_retention')::interval;
-    oldest    timestamptz := dbperf.clock() - retention;
+    oldest    timestamptz := now - retention;
     removed   bigint;
 BEGIN
     -- a clock that has jumped removes nothing

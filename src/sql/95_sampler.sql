@@ -40,6 +40,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM dbperf.sampler_state s WHERE s.settled_at IS NOT NULL) THEN
+        PERFORM dbperf.note_regressions();
         PERFORM dbperf.evaluate_alerts();
     END IF;
 END

@@ -34,6 +34,7 @@
 #define DBP_ATTACH_MS DBP_MINUTE_MS /* a worker of an earlier launcher must have come */
 
 static TimestampTz slot_retry_at = 0;
+static TimestampTz gave_way_at = 0; /* a sampler, to a worker */
 static bool no_slots_logged = false;
 
 /* One for each slot; NULL: free, or started by an earlier launcher */
@@ -85,6 +86,8 @@ reap_workers(TimestampTz now)
 		{
 			pfree(handles[i]);
 			handles[i] = NULL;
+			/* its process is free, if none was */
+			slot_retry_at = 0;
 		}
 		dbp_plan_conclude(&slot, now);
 	}
@@ -233,8 +236,10 @@ start_due_workers(TimestampTz now)
 			return TimestampDifferenceMilliseconds(now, slot_retry_at);
 		if (!start_worker(entry, now))
 		{
-			/* its place is free in a moment */
+			/* its process is free in a moment, but not as soon as it says that it leaves */
 			if (dbp_samplers_give_way())
+				gave_way_at = now;
+			if (now >= gave_way_at && now < dbp_after_ms(gave_way_at, DBP_SECOND_MS))
 				return DBP_SHORT_MS;
 			note_worker_slots(false, now);
 			return DBP_SLOT_RETRY_MS;

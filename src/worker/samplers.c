@@ -48,7 +48,8 @@ PG_FUNCTION_INFO_V1(dbperf_sampler_process);
 #define ATTACH_MS DBP_MINUTE_MS			   /* a process that was asked for must have come */
 #define BACKOFF_MAX_MS (5 * DBP_MINUTE_MS) /* after failures in a row */
 #define PEACE_MS (10 * DBP_SECOND_MS)	   /* for DROP DATABASE and the like, which wait 5 s */
-#define NO_PROCESS_MS (DBP_MINUTE_MS)	   /* before a process is asked for again */
+#define NO_PROCESS_MS DBP_MINUTE_MS		   /* for who found no process left */
+#define RETRY_MS (5 * DBP_SECOND_MS)	   /* before a process is asked for again */
 #define STEADY_MS (10 * DBP_MINUTE_MS)	   /* who ran for so long has not failed at the start */
 #define INSIST_MS (3 * DBP_SECOND_MS)	   /* before who was told to leave is told again */
 
@@ -281,7 +282,7 @@ start(int index, TimestampTz now)
 		return;
 
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
-	sampler->not_before = dbp_after_ms(now, NO_PROCESS_MS);
+	sampler->not_before = dbp_after_ms(now, RETRY_MS);
 	set_state(sampler, DBP_SAMPLER_WAITING, now);
 	strlcpy(sampler->error, "no free background worker process: increase max_worker_processes",
 			sizeof(sampler->error));

@@ -143,6 +143,7 @@ set_conninfo('host=' . $node->host . ' port=' . $node->port . ' dbname=postgres'
 error_is($pools, '08000', 'unrecognized configuration parameter "pools"', 'no PgBouncer at all');
 $bouncer->kill_kill;
 $bouncer = undef;
+set_conninfo("host=$directory port=$port user=stats");
 query_is($node, $database, q{
 	SELECT count(*) > 20, count(*) FILTER (WHERE metric ~ 'pgbouncer') FROM dbperf.collect_health_metrics();
 	SELECT error FROM dbperf.sampler_state},

@@ -210,9 +210,9 @@ query_is($node, 'app', q{SELECT running, state, reason LIKE '%shared_preload_lib
 ($ret, $out, $err) = $node->psql('app', "SELECT dbperf.start_monitoring('5 s')");
 is($ret, 0, 'not preloaded: an interval can be set');
 like($err, qr/WARNING:.*no process takes samples.*HINT:.*shared_preload_libraries/s, 'not preloaded: with a warning');
-$node->safe_psql('app', 'SELECT dbperf.collect_health_metrics()');
-$node->safe_psql('app', 'INSERT INTO ticks SELECT now() FROM generate_series(1, 1000)');
-$node->safe_psql('app', 'SELECT pg_stat_force_next_flush(); SELECT dbperf.collect_health_metrics()');
+rates($node);
+$node->safe_psql('app', 'INSERT INTO ticks SELECT now() FROM generate_series(1, 1000); SELECT pg_stat_force_next_flush()');
+rates($node);
 query_is($node, 'app', q{
 		SELECT (SELECT value > 0 FROM dbperf.latest_metrics() WHERE metric = 'insert_rows_per_second' AND label = 'public.ticks'),
 			(SELECT value > 0 FROM dbperf.latest_metrics() WHERE metric = 'ingest_rows_per_second'),
