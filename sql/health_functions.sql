@@ -133,12 +133,9 @@ DELETE FROM dbperf.metric_series;
 
 -- Partitions: as sampled, unless something was done since
 SELECT sample('[["partition_status", "t.gone", 2]]');
-UPDATE dbperf.sampler_state SET partitions = '[{"parent": "t.gone", "status": "critical", "reasons": ["none"], "partitions": 3, "runway": "1 day 06:00:00", "runway_periods": 1.25,
-    "new_in_a_later_release": 1}]';
+UPDATE dbperf.sampler_state SET partitions = '[{"parent": "t.gone", "status": "critical", "reasons": ["none"], "partitions": 3, "runway": "1 day 06:00:00", "runway_periods": 1.25}]';
 SELECT h ->> 'status' AS status, h -> 'partitions' AS partitions, jsonb_array_length(h -> 'tables') AS tables, h #> '{tables,0}' AS "table" FROM dbperf.health_partitions() h;
 UPDATE dbperf.sampler_state SET partitions = '"none"';
-SELECT h ->> 'status' AS status, h -> 'errors' AS errors, h -> 'tables' AS tables FROM dbperf.health_partitions() h;
-UPDATE dbperf.sampler_state SET partitions = '[1, {"runway": "soon"}]';
 SELECT h ->> 'status' AS status, h -> 'errors' AS errors, h -> 'tables' AS tables FROM dbperf.health_partitions() h;
 SELECT make('ticks');
 SELECT dbperf.manage('ticks', '1 month', 2);

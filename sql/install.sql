@@ -45,11 +45,12 @@ WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
   AND NOT (classid = 'pg_type'::regclass AND objid IN (SELECT oid FROM pg_type WHERE typnamespace = 'dbperf'::regnamespace))
 GROUP BY 1 ORDER BY 1;
 
--- every function is in C, or has its search_path pinned; a procedure that commits must be in C
+-- every function is in C, has its search_path pinned, or was parsed when it was made; a procedure that commits
+-- must be in C
 SELECT p.oid::regprocedure::text COLLATE "C" AS not_pinned
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'dbperf'::regnamespace AND l.lanname <> 'c'
-  AND NOT coalesce(p.proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
+  AND p.prosqlbody IS NULL AND NOT coalesce(p.proconfig, '{}') @> ARRAY['search_path=pg_catalog, pg_temp']
 ORDER BY 1;
 
 -- PUBLIC can do nothing

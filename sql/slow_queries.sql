@@ -40,6 +40,11 @@ CREATE TABLE made AS SELECT 'secret' AS a FROM plain;
 \o /dev/null
 SELECT 1\; EXPLAIN ANALYZE SELECT 'secret' FROM plain;
 EXPLAIN (ANALYZE) EXECUTE p('secret');
+-- the text of a prepared statement is another one, and may be gone while it is executed
+CREATE FUNCTION forgets_all() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DEALLOCATE ALL; RETURN 1; END $$;
+PREPARE f AS SELECT 'no more of it than a secret' AS a, -- it's
+    forgets_all() AS b;
+SELECT 1 AS first\; SELECT 2 AS second\; EXPLAIN ANALYZE CREATE TABLE explained AS EXECUTE f;
 \o
 -- words that are no constants to the parser
 SET application_name TO secret;
@@ -47,6 +52,13 @@ SET dbperf.slow_query_threshold = 0;
 ALTER ROLE regress_slow SET application_name TO secret;
 ALTER DATABASE contrib_regression SET application_name TO secret;
 ALTER DATABASE contrib_regression RESET application_name;
+CREATE FUNCTION sets() RETURNS int LANGUAGE sql SET application_name TO secret AS 'SELECT 1';
+ALTER FUNCTION sets() SET application_name TO secret;
+-- what a rule makes of a statement does not know which part of the text that was
+CREATE TABLE ruled (k int);
+CREATE RULE instead AS ON UPDATE TO ruled DO INSTEAD INSERT INTO plain VALUES (6);
+INSERT INTO ruled VALUES (1);
+UPDATE ruled SET k = 2\; SET application_name TO secret;
 RESET application_name;
 -- a string that ends where a setting says, which may have been another
 SET standard_conforming_strings = off;

@@ -18,6 +18,7 @@
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/inval.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -39,8 +40,9 @@ typedef struct SharedDatabases
 	DbpDatabaseCounts databases[FLEXIBLE_ARRAY_MEMBER];
 } SharedDatabases;
 
+DbpDatabaseCounts *dbp_my_database = NULL;
+
 static SharedDatabases *shared = NULL;
-static DbpDatabaseCounts *mine = NULL;
 static TimestampTz next_try = 0;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -91,6 +93,8 @@ take_place(void)
 static void
 free_dropped(void)
 {
+	/* one that is new must not look like one that is gone */
+	AcceptInvalidationMessages();
 	for (int i = 0; i < shared->size; i++)
 	{
 		DbpDatabaseCounts *place = &shared->databases[i];
@@ -106,28 +110,27 @@ free_dropped(void)
 }
 
 /*
- * The counts of this database; NULL where there is no place for them.  In a
- * transaction.
+ * Sees to the place of this database, if there is one for it.  Reads catalogs:
+ * not for who is in the middle of an error.
  */
-DbpDatabaseCounts *
-dbp_database_counts(void)
+void
+dbp_database_find(void)
 {
-	if (likely(mine != NULL))
-		return mine;
+	if (likely(dbp_my_database != NULL))
+		return;
 	if (shared == NULL || !OidIsValid(MyDatabaseId) || !IsTransactionState() ||
 		GetCurrentStatementStartTimestamp() < next_try)
-		return NULL;
+		return;
 
-	mine = take_place();
-	if (mine == NULL)
+	dbp_my_database = take_place();
+	if (dbp_my_database == NULL)
 	{
 		free_dropped();
-		mine = take_place();
+		dbp_my_database = take_place();
 	}
-	if (mine == NULL)
+	if (dbp_my_database == NULL)
 		next_try =
 			TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(), RETRY_SECONDS * 1000);
-	return mine;
 }
 
 void

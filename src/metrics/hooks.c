@@ -98,7 +98,7 @@ new_statement(QueryDesc *query)
 	if (!statement->from_client)
 		return statement;
 
-	(void) dbp_database_counts();
+	dbp_database_find();
 	statement->text.queryid = plan->queryId;
 	statement->text.source = query->sourceText;
 	statement->text.location = plan->stmt_location;

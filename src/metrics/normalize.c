@@ -190,7 +190,10 @@ skip_dollar_quoted(Scanner *scan)
 	return true;
 }
 
-/* Digits and whatever is right behind them: 1.5e-3, 0x1F, 1_000 */
+/*
+ * Digits and whatever is right behind them: 1.5e-3, 0x1F, 1_000.  Not so a
+ * dollar, where a string may begin or not: that is given up.
+ */
 static void
 skip_number(Scanner *scan)
 {
@@ -204,6 +207,7 @@ skip_number(Scanner *scan)
 
 		if (!is_in_identifier(c) && c != '.' && !is_sign)
 			return;
+		scan->unsure |= c == '$';
 		before = c;
 		scan->at++;
 	}

@@ -9,9 +9,12 @@
 
 #include <math.h>
 
+#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "common/string.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -203,6 +206,36 @@ dbperf_query_state(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
+/*
+ * A text in the encoding of this database; NULL: there is none, or it has
+ * characters that there are not in here.
+ */
+static const char *
+text_for_here(const DbpSlowQuery *query)
+{
+	int encoding = GetDatabaseEncoding();
+	int length = strlen(query->text);
+	int size = (length + 1) * MAX_CONVERSION_GROWTH;
+	Oid conversion;
+	char *result;
+
+	if (length == 0)
+		return NULL;
+	if (query->encoding == encoding || encoding == PG_SQL_ASCII || pg_is_ascii(query->text))
+		return query->text;
+	if (query->encoding == PG_SQL_ASCII)
+		return pg_verify_mbstr(encoding, query->text, length, true) ? query->text : NULL;
+	conversion = FindDefaultConversionProc(query->encoding, encoding);
+	if (!OidIsValid(conversion))
+		return NULL;
+	result = palloc(size);
+	if (pg_do_encoding_conversion_buf(conversion, query->encoding, encoding,
+									  (unsigned char *) query->text, length,
+									  (unsigned char *) result, size, true) < length)
+		return NULL;
+	return result;
+}
+
 static void
 put_slow_query(ReturnSetInfo *result, const DbpSlowQuery *query, bool may_see_text)
 {
@@ -222,6 +255,7 @@ put_slow_query(ReturnSetInfo *result, const DbpSlowQuery *query, bool may_see_te
 	};
 	Datum values[NUM_COLS] = {0};
 	bool nulls[NUM_COLS] = {false};
+	const char *text;
 
 	values[COL_SLOW_ID] = Int64GetDatum(query->number);
 	values[COL_DATABASE] = ObjectIdGetDatum(query->database);
@@ -233,9 +267,10 @@ put_slow_query(ReturnSetInfo *result, const DbpSlowQuery *query, bool may_see_te
 	values[COL_DURATION_MS] = milliseconds(query->microseconds);
 	values[COL_ROWS] = Int64GetDatum(query->rows);
 	values[COL_ERROR] = BoolGetDatum(query->failed);
-	nulls[COL_QUERY] = !may_see_text || query->text[0] == '\0';
-	if (!nulls[COL_QUERY])
-		values[COL_QUERY] = CStringGetTextDatum(query->text);
+	text = may_see_text ? text_for_here(query) : NULL;
+	nulls[COL_QUERY] = text == NULL;
+	if (text != NULL)
+		values[COL_QUERY] = CStringGetTextDatum(text);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -282,7 +317,6 @@ dbperf_slow_query_count(PG_FUNCTION_ARGS)
 {
 	uint64 window = window_microseconds(fcinfo);
 	uint64 now = dbp_windows_clock();
-	DbpDatabaseCounts *counts = dbp_database_counts();
 	int64 recent = 0;
 	int position = 0;
 	DbpSlowQuery query;
@@ -292,11 +326,13 @@ dbperf_slow_query_count(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	dbp_database_find();
 	while (dbp_slow_queries_next(&position, &query))
 		if (query.database == MyDatabaseId && query.ended <= now && now - query.ended <= window)
 			recent++;
 	values[0] = Int64GetDatum(recent);
-	values[1] = Int64GetDatum(counts == NULL ? 0 : pg_atomic_read_u64(&counts->slow));
+	values[1] =
+		Int64GetDatum(dbp_my_database == NULL ? 0 : pg_atomic_read_u64(&dbp_my_database->slow));
 	nulls[0] = nulls[1] = !dbp_counters_present();
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

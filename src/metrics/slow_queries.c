@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -40,16 +41,15 @@ static void
 normalize_text(const DbpStatementText *text, char *result)
 {
 	size_t length;
-	size_t location = 0;
+	size_t location;
 
 	result[0] = '\0';
-	if (text->source == NULL)
+	if (text->source == NULL || text->location < 0)
 		return;
 	length = strlen(text->source);
-	if (text->location > 0 && (size_t) text->location < length)
-		location = text->location;
+	location = Min((size_t) text->location, length);
 	length -= location;
-	if (text->location >= 0 && text->length > 0 && (size_t) text->length < length)
+	if (text->length > 0 && (size_t) text->length < length)
 		length = text->length;
 	(void) dbp_normalize(text->source + location, length, result, DBP_SLOW_TEXT_SIZE);
 }
@@ -62,14 +62,13 @@ void
 dbp_slow_query_add(DbpStatementKind kind, const DbpStatementText *text, uint64 rows,
 				   uint64 microseconds, bool failed)
 {
-	DbpDatabaseCounts *counts = dbp_database_counts();
 	char normalized[DBP_SLOW_TEXT_SIZE];
 	DbpSlowQuery *query;
 
 	if (shared == NULL)
 		return;
-	if (counts != NULL)
-		pg_atomic_fetch_add_u64(&counts->slow, 1);
+	if (dbp_my_database != NULL)
+		pg_atomic_fetch_add_u64(&dbp_my_database->slow, 1);
 	normalize_text(text, normalized);
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
@@ -84,6 +83,7 @@ dbp_slow_query_add(DbpStatementKind kind, const DbpStatementText *text, uint64 r
 	query->queryid = text->queryid;
 	query->userid = text->userid;
 	query->started = text->started;
+	query->encoding = GetDatabaseEncoding();
 	strcpy(query->text, normalized);
 	LWLockRelease(shared->lock);
 }

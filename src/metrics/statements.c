@@ -70,10 +70,8 @@ dbp_statement_count(DbpStatementKind kind, const DbpStatementText *text,
 
 	if (from_client)
 	{
-		DbpDatabaseCounts *counts = dbp_database_counts();
-
-		if (counts != NULL)
-			dbp_windows_add_at(&counts->kinds[kind], clock, rows, microseconds, failed);
+		if (dbp_my_database != NULL)
+			dbp_windows_add_at(&dbp_my_database->kinds[kind], clock, rows, microseconds, failed);
 		else
 			dbp_database_not_counted();
 		if (failed)

@@ -48,7 +48,7 @@ typedef struct DbpStatementText
 {
 	uint64 queryid;
 	const char *source; /* lives as long as the statement; NULL: no text is to be kept */
-	int location;
+	int location;		/* -1: nobody knows which part of the source it is */
 	int length;
 	Oid userid;
 	TimestampTz started;
@@ -120,6 +120,7 @@ typedef struct DbpSlowQuery
 	uint64 queryid;
 	Oid userid;
 	TimestampTz started;
+	int encoding;
 	char text[DBP_SLOW_TEXT_SIZE]; /* normalised; empty: none was kept */
 } DbpSlowQuery;
 
@@ -171,8 +172,9 @@ extern int dbp_statement_tables(const QueryDesc *query, DbpStatementKind kind,
 								DbpStatementTable *tables);
 
 /* databases.c */
+extern DbpDatabaseCounts *dbp_my_database; /* NULL: not looked for, or there is no place */
 extern void dbp_databases_init(void);
-extern DbpDatabaseCounts *dbp_database_counts(void);
+extern void dbp_database_find(void);
 extern void dbp_database_not_counted(void);
 extern bool dbp_databases_next(int *position, int minutes, DbpDatabaseCopy *copy);
 extern void dbp_databases_state(int *used, uint64 *not_counted, TimestampTz *since);

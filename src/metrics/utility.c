@@ -55,7 +55,7 @@ typedef struct UtilityCall
 	Portal portal; /* in which it is executed */
 	bool from_client;
 	bool is_part;  /* of a cursor's statement */
-	bool executes; /* a prepared statement, whose text is elsewhere */
+	bool executes; /* a prepared statement, whose text its portal has */
 	Brings brings;
 	const QueryDesc *brought; /* only to be compared: it may be gone */
 	DbpStatementKind kind;
@@ -108,7 +108,6 @@ classify(UtilityCall *call, Node *node)
 			classify_into(call, castNode(CreateTableAsStmt, node));
 			break;
 		case T_ExplainStmt:
-			call->executes = is_execute(castNode(ExplainStmt, node)->query);
 			call->brings = BRINGS_EXPLAINED;
 			break;
 		case T_FetchStmt:
@@ -120,12 +119,35 @@ classify(UtilityCall *call, Node *node)
 	}
 }
 
+static bool
+sets_something(const List *function_options)
+{
+	ListCell *cell;
+
+	foreach(cell, function_options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "set") == 0)
+			return true;
+	return false;
+}
+
 /* What is set may be a secret that is no constant to the parser: SET a.key TO secret */
 static bool
 may_keep_text(Node *node)
 {
-	return !IsA(node, VariableSetStmt) && !IsA(node, AlterRoleSetStmt) &&
-		!IsA(node, AlterDatabaseSetStmt) && !IsA(node, AlterSystemStmt);
+	switch (nodeTag(node))
+	{
+		case T_VariableSetStmt:
+		case T_AlterRoleSetStmt:
+		case T_AlterDatabaseSetStmt:
+		case T_AlterSystemStmt:
+			return false;
+		case T_CreateFunctionStmt:
+			return !sets_something(castNode(CreateFunctionStmt, node)->options);
+		case T_AlterFunctionStmt:
+			return !sets_something(castNode(AlterFunctionStmt, node)->actions);
+		default:
+			return true;
+	}
 }
 
 static bool
@@ -142,7 +164,9 @@ is_brought(const UtilityCall *call, const QueryDesc *query)
 		case BRINGS_INTO:
 			return query->dest != NULL && query->dest->mydest == DestIntoRel;
 		case BRINGS_EXPLAINED:
-			return ActivePortal == call->portal && query->instrument_options != 0;
+			/* auto_explain measures SQL functions, too, that the planner calls */
+			return ActivePortal == call->portal && query->instrument_options != 0 &&
+				query->dest != NULL && query->dest->mydest != DestSQLFunction;
 		case BRINGS_COPY:
 			return query->dest != NULL && query->dest->mydest == DestCopyOut;
 	}
@@ -169,6 +193,9 @@ dbp_utility_text(DbpStatementText *text)
 {
 	if (current->executes)
 		return;
+	/* that of a prepared statement goes with it, even while it is being executed */
+	if (current->brings == BRINGS_EXPLAINED)
+		text->source = current->text.source;
 	text->location = current->text.location;
 	text->length = current->text.length;
 }
@@ -208,7 +235,7 @@ call_has_failed(const UtilityCall *call)
 			dbp_statement_settle(statement);
 		}
 	}
-	else if (is_counted(call) && dbp_statement_failures() == call->failures)
+	else if (is_counted(call) && !(call->is_part && dbp_statement_failures() > call->failures))
 		count_call(call, 0, true);
 }
 
@@ -256,7 +283,7 @@ begin_call(UtilityCall *call, const PlannedStmt *statement, const char *source)
 	INSTR_TIME_SET_CURRENT(call->start);
 	if (!call->from_client)
 		return;
-	(void) dbp_database_counts();
+	dbp_database_find();
 	call->text.queryid = statement->queryId;
 	call->text.source = may_keep_text(node) ? source : NULL;
 	call->text.location = statement->stmt_location;

@@ -225,10 +225,10 @@ move_slot(DbpWindows *windows, DbpWindowSlot *slot, uint64 number)
 	uint64 minute = pg_atomic_read_u64(&slot->number) / FINE_PER_COARSE;
 	DbpCounts taken;
 
+	/* also where there is no call: rows of one may come in after it has been moved */
 	take_counts(&slot->counts, &taken);
-	if (taken.calls > 0)
-		put_counts(&windows->total, &taken);
-	if (taken.calls > 0 && is_recent(minute, now, DBP_COARSE_SLOTS - 1))
+	put_counts(&windows->total, &taken);
+	if (is_recent(minute, now, DBP_COARSE_SLOTS - 1))
 	{
 		DbpWindowSlot *coarse = &windows->coarse[minute % DBP_COARSE_SLOTS];
 

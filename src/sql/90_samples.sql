@@ -202,7 +202,7 @@ COMMENT ON COLUMN dbperf.sampler_state.interval_s IS 'time over which its rates 
 COMMENT ON COLUMN dbperf.sampler_state."values" IS 'what every sample measures: a list of [metric, label, value]';
 COMMENT ON COLUMN dbperf.sampler_state.slow_values IS 'what is measured once a minute, at slow_at';
 COMMENT ON COLUMN dbperf.sampler_state.slow_ms IS 'how long that took; with very many tables, it is done less often, so that it takes no more than half a percent of the time';
-COMMENT ON COLUMN dbperf.sampler_state.partitions IS 'partition_health at slow_at: a list of objects with its columns, and total_bytes and runway_periods; parent is a name';
+COMMENT ON COLUMN dbperf.sampler_state.partitions IS 'partition_health at slow_at, as health_partitions() tells it: a list of objects with its columns, and total_bytes, runway_seconds and runway_periods; parent is a name';
 COMMENT ON COLUMN dbperf.sampler_state.raw IS 'counters from which the next sample tells rates: a list of [metric, label, value, what tells one life of the counter from the next]';
 COMMENT ON COLUMN dbperf.sampler_state.raw_clock IS 'seconds since the machine started, when they were read';
 COMMENT ON COLUMN dbperf.sampler_state.raw_boot IS 'which start of which machine that was';
@@ -389,7 +389,7 @@ BEGIN
         ('notify_queue_percent', 100 * pg_notification_queue_usage()),
         -- where it has been told not to work, nothing is amiss
         ('worker_silent_seconds', CASE WHEN w.state IN ('running', 'starting', 'down', 'no worker slots')
-            THEN greatest(extract(epoch FROM clock_timestamp() - w.last_alive), 0) END)) v (metric, value)
+            THEN greatest(extract(epoch FROM clock_timestamp() - coalesce(w.last_alive, pg_postmaster_start_time())), 0) END)) v (metric, value)
     WHERE v.value IS NOT NULL;
     -- several standbys may have one name
     RETURN QUERY
@@ -549,20 +549,25 @@ GRANT EXECUTE ON FUNCTION dbperf.partition_bytes(regclass) TO pg_monitor;
 
 -- What costs more than the rest together, and is asked once a minute. Of very many tables, those that
 -- need somebody's attention come first.
-CREATE FUNCTION dbperf.measure_partitions()
+CREATE FUNCTION dbperf.measure_partitions(with_bytes boolean)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, YMD'
+SET IntervalStyle = 'postgres'
 AS $$
 BEGIN
     RETURN (
         SELECT coalesce(jsonb_agg(to_jsonb(h) - 'name' - 'default_name'
                                   || jsonb_build_object('parent', h.name, 'default_partition', h.default_name)), '[]')
         FROM (
-            SELECT h.*, n.name, d.name AS default_name, dbperf.partition_bytes(h.parent) AS total_bytes,
-                   CASE WHEN h.premake = 0 THEN NULL
+            SELECT h.*, n.name, d.name AS default_name,
+                   CASE WHEN with_bytes THEN dbperf.partition_bytes(h.parent) END AS total_bytes,
+                   dbperf.health_seconds(h.runway) AS runway_seconds,
+                   dbperf.json_number(CASE WHEN h.premake = 0 THEN NULL
                         WHEN p.partition_interval IS NULL THEN h.future_ready
-                        ELSE extract(epoch FROM h.runway) / extract(epoch FROM p.partition_interval) END AS runway_periods
+                        ELSE extract(epoch FROM h.runway) / extract(epoch FROM p.partition_interval) END::double precision) AS runway_periods
             FROM dbperf.partition_health h
             JOIN dbperf.policy p ON p.parent = h.parent
             CROSS JOIN LATERAL dbperf.qualified_name(h.parent) n (name)
@@ -571,7 +576,7 @@ BEGIN
             LIMIT 1000) h);
 END
 $$;
-COMMENT ON FUNCTION dbperf.measure_partitions() IS 'Health and size of each managed table (1000 at most), as it goes to sampler_state.partitions';
+COMMENT ON FUNCTION dbperf.measure_partitions(boolean) IS 'Health of each managed table (1000 at most), as it goes to sampler_state.partitions; with_bytes: its size too, which takes a look at every file';
 
 CREATE FUNCTION dbperf.partition_values(partitions jsonb)
 RETURNS SETOF dbperf.measurement
@@ -710,7 +715,7 @@ BEGIN
     IF s.slow_at IS NULL OR abs(extract(epoch FROM s.at - s.slow_at)) >= greatest(59, s.slow_ms / 5) THEN
         BEGIN
             slow_started := clock_timestamp();
-            s.partitions := dbperf.measure_partitions();
+            s.partitions := dbperf.measure_partitions(with_bytes => true);
             s.slow_values := dbperf.tell_values(
                 ARRAY(SELECT v FROM dbperf.partition_values(s.partitions) v)
                     || ROW('database_bytes', '', pg_database_size(current_database()), NULL)::dbperf.measurement, '[]', NULL);

@@ -396,11 +396,8 @@ COMMENT ON FUNCTION dbperf.notification(text, bigint, timestamptz, jsonb) IS 'Wh
 -- JSON has no infinity, and a number with hundreds of digits is worth no room.
 CREATE FUNCTION dbperf.json_number(value double precision)
 RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN value BETWEEN -1e18 AND 1e18 THEN to_jsonb(trim_scale(round(value::numeric, 6))) ELSE 'null' END
-$$;
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN value BETWEEN -1e18 AND 1e18 THEN to_jsonb(trim_scale(round(value::numeric, 6))) ELSE 'null' END;
 COMMENT ON FUNCTION dbperf.json_number(double precision) IS 'A number as a notification has it; null: there is none, or it is out of reach';
 
 -- Characters, not bytes, are counted: even where each becomes \u0001, a notification stays under 8000 bytes.

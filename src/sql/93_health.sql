@@ -30,6 +30,7 @@ GRANT EXECUTE ON FUNCTION dbperf.measure_ingest() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.measure_queries() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.measure_pools() TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.measure_system(text) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION dbperf.measure_partitions(boolean) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.partition_values(jsonb) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.json_number(double precision) TO pg_monitor;
 GRANT EXECUTE ON FUNCTION dbperf.figure(double precision, text) TO pg_monitor;
@@ -38,40 +39,13 @@ GRANT EXECUTE ON FUNCTION dbperf.alert_message(text, text, double precision, tex
 CREATE FUNCTION dbperf.health_seconds(value interval)
 RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT dbperf.json_number(extract(epoch FROM value)::double precision) $$;
+RETURN dbperf.json_number(extract(epoch FROM value)::double precision);
 COMMENT ON FUNCTION dbperf.health_seconds(interval) IS 'An interval in seconds, as it goes into a health report';
 GRANT EXECUTE ON FUNCTION dbperf.health_seconds(interval) TO pg_monitor;
 
 --
 -- What there is to go by
 --
-
--- As measure_partitions() has it, but for what takes a look at every file.
-CREATE FUNCTION dbperf.health_partitions_now()
-RETURNS jsonb
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        SELECT coalesce(jsonb_agg(to_jsonb(h) - 'name' - 'default_name'
-                                  || jsonb_build_object('parent', h.name, 'default_partition', h.default_name)), '[]')
-        FROM (
-            SELECT h.*, n.name, d.name AS default_name, NULL::bigint AS total_bytes,
-                   CASE WHEN h.premake = 0 THEN NULL
-                        WHEN p.partition_interval IS NULL THEN h.future_ready
-                        ELSE extract(epoch FROM h.runway) / extract(epoch FROM p.partition_interval) END AS runway_periods
-            FROM dbperf.partition_health h
-            JOIN dbperf.policy p ON p.parent = h.parent
-            CROSS JOIN LATERAL dbperf.qualified_name(h.parent) n (name)
-            CROSS JOIN LATERAL dbperf.qualified_name(h.default_partition) d (name)
-            ORDER BY array_position('{critical,warning,ok}', h.status), n.name COLLATE "C"
-            LIMIT 1000) h);
-END
-$$;
-COMMENT ON FUNCTION dbperf.health_partitions_now() IS 'Health of each managed table (1000 at most), measured now';
-GRANT EXECUTE ON FUNCTION dbperf.health_partitions_now() TO pg_monitor;
 
 CREATE FUNCTION dbperf.health_metrics_now(partitions jsonb, OUT metrics dbperf.measurement[], OUT errors text[])
 LANGUAGE plpgsql STABLE
@@ -111,6 +85,7 @@ DECLARE
     got     record;
     seconds integer;
     slow    double precision;
+    source  text;
 BEGIN
     b.now := dbperf.clock();
     b.errors := '{}';
@@ -127,6 +102,7 @@ BEGIN
     BEGIN
         SELECT t.at, t.source, t.slow_at, t.partitions INTO s FROM dbperf.sampler_state t;
         b.taken_at := s.at;
+        source := CASE s.source WHEN 'manual' THEN 'manual' ELSE 'sampler' END;
         b.fresh := NOT pg_is_in_recovery() AND abs(extract(epoch FROM b.now - s.at)) <= b.stale_after_s;
         IF b.fresh THEN
             b.metrics := ARRAY(SELECT ROW(l.metric, l.label, l.value, NULL)::dbperf.measurement FROM dbperf.latest_metrics() l);
@@ -145,7 +121,7 @@ BEGIN
     b.fresh := coalesce(b.fresh, false);
     IF b.partitions IS NULL THEN
         BEGIN
-            b.partitions := dbperf.health_partitions_now();
+            b.partitions := dbperf.measure_partitions(with_bytes => false);
             b.partitions_at := b.now;
         EXCEPTION WHEN OTHERS THEN
             b.errors := b.errors || format('partitions: %s', SQLERRM);
@@ -157,7 +133,7 @@ BEGIN
         b.errors := b.errors || got.errors;
     END IF;
     b.sample := jsonb_build_object('at', b.taken_at, 'age_seconds', dbperf.health_seconds(b.now - b.taken_at), 'stale', NOT b.fresh,
-        'source', CASE WHEN NOT b.fresh THEN 'live' WHEN s.source = 'manual' THEN 'manual' ELSE 'sampler' END);
+        'source', CASE WHEN b.fresh THEN source ELSE 'live' END);
     RETURN b;
 END
 $$;
@@ -185,10 +161,9 @@ BEGIN
             FROM dbperf.alert_rules r
             JOIN dbperf.metric d ON d.name = r.metric
             WHERE r.enabled AND r.comparison <> 'changed'
-                AND (area = 'database'
-                     OR (r.metric LIKE 'partition\_%' OR r.metric = 'worker_silent_seconds') AND area = 'partitions'
-                     OR r.metric ~ '^(connect|idle_in|longest|pool|transactions|rollbacks|deadlocks|rows_inserted|temp|cache|wal|checkpoints|insert|ingest|quer|slow|disk_(read|write)|cpu|load|memory|pgbouncer)'
-                        AND area = 'performance')
+                AND CASE area WHEN 'database' THEN true
+                              WHEN 'partitions' THEN r.metric ~ '^(partition|worker)_'
+                              ELSE r.metric !~ '^(partition|worker|sampler|callback|replication|slot|xid|notify|database|disk_free)_' END
             ORDER BY r.name COLLATE "C" LIMIT 1000
         ), worst AS (
             SELECT DISTINCT ON (r.name) r.name, m.label, m.value
@@ -508,28 +483,6 @@ $$;
 COMMENT ON FUNCTION dbperf.health_worker() IS 'Section worker of health_database() and health_partitions()';
 GRANT EXECUTE ON FUNCTION dbperf.health_worker() TO pg_monitor;
 
--- The same columns always, whatever release has taken the sample.
-CREATE FUNCTION dbperf.health_tables(partitions jsonb)
-RETURNS jsonb
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        SELECT coalesce(jsonb_agg(to_jsonb(t) || jsonb_build_object(
-                'runway_seconds', dbperf.health_seconds(t.runway), 'runway_periods', dbperf.json_number(t.runway_periods))
-            ORDER BY array_position('{critical,warning,ok}', t.status), t.parent COLLATE "C"), '[]')
-        FROM jsonb_to_recordset(partitions) t (
-            parent text, status text, reasons text[], partitions integer, premake integer, future_ready integer, missing integer,
-            runway interval, runway_periods double precision, covered_until text, gaps integer, overlapping integer, off_grid integer,
-            dst_drift integer, default_partition text, default_has_rows boolean, enabled boolean, last_run_at timestamptz, last_error text,
-            last_error_at timestamptz, failures integer, next_try_at timestamptz, retire_error text, retire_error_at timestamptz,
-            retire_failures integer, retire_next_try_at timestamptz, total_bytes bigint));
-END
-$$;
-COMMENT ON FUNCTION dbperf.health_tables(jsonb) IS 'Section tables of health_partitions()';
-GRANT EXECUTE ON FUNCTION dbperf.health_tables(jsonb) TO pg_monitor;
-
 CREATE FUNCTION dbperf.health_query_stats()
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -635,7 +588,7 @@ BEGIN
                      dbperf.json_number(max(m.value) FILTER (WHERE m.metric = 'pgbouncer_clients_active')) AS active,
                      dbperf.json_number(max(m.value) FILTER (WHERE m.metric = 'pgbouncer_clients_waiting')) AS waiting,
                      dbperf.json_number(max(m.value) FILTER (WHERE m.metric = 'pgbouncer_wait_seconds')) AS seconds
-              FROM unnest(metrics) m WHERE m.metric LIKE 'pgbouncer\_%' GROUP BY m.label) p);
+              FROM unnest(metrics) m WHERE starts_with(m.metric, 'pgbouncer_') GROUP BY m.label) p);
 END
 $$;
 COMMENT ON FUNCTION dbperf.health_pgbouncer(dbperf.measurement[]) IS 'Section pgbouncer of health_performance(): pools of PgBouncer, by the last sample';
@@ -654,8 +607,8 @@ BEGIN
             'used', v -> 'connections_used', 'max', v -> 'connections_max', 'reserved', v -> 'connections_reserved',
             'used_percent', v -> 'connections_used_percent',
             'active', v -> 'connections_active', 'idle', v -> 'connections_idle', 'idle_in_transaction', v -> 'connections_idle_in_transaction',
-            'other', greatest((v ->> 'connections_used')::numeric - (v ->> 'connections_active')::numeric - (v ->> 'connections_idle')::numeric
-                              - (v ->> 'connections_idle_in_transaction')::numeric, 0),
+            'other', (v ->> 'connections_used')::numeric - (v ->> 'connections_active')::numeric - (v ->> 'connections_idle')::numeric
+                     - (v ->> 'connections_idle_in_transaction')::numeric,
             'waiting', v -> 'connections_waiting', 'per_second', v -> 'connections_per_second', 'connect_p95_ms', v -> 'connect_p95_ms',
             'idle_in_transaction_seconds', v -> 'idle_in_transaction_seconds',
             'longest_query_seconds', v -> 'longest_query_seconds', 'longest_transaction_seconds', v -> 'longest_transaction_seconds');
@@ -676,7 +629,7 @@ BEGIN
                 'critical', count(*) FILTER (WHERE p ->> 'status' = 'critical'))
             FROM jsonb_array_elements(b.partitions) p);
         WHEN 'worker' THEN section := dbperf.health_worker();
-        WHEN 'tables' THEN section := dbperf.health_tables(b.partitions);
+        WHEN 'tables' THEN section := b.partitions;
         WHEN 'throughput' THEN section := jsonb_build_object(
             'transactions_per_second', v -> 'transactions_per_second', 'rollbacks_per_second', v -> 'rollbacks_per_second',
             'deadlocks_per_second', v -> 'deadlocks_per_second', 'temp_bytes_per_second', v -> 'temp_bytes_per_second');
@@ -686,6 +639,10 @@ BEGIN
         WHEN 'pgbouncer' THEN section := dbperf.health_pgbouncer(b.metrics);
         WHEN 'system' THEN section := dbperf.health_system(v, b.metrics);
     END CASE;
+    -- partitions have failed: errors says so already
+    IF b.partitions IS NULL AND name IN ('partitions', 'tables') THEN
+        section := NULL;
+    END IF;
 EXCEPTION WHEN OTHERS THEN
     section := NULL;
     error := format('%s: %s', name, SQLERRM);
@@ -706,6 +663,8 @@ SET TimeZone = 'UTC'
 SET DateStyle = 'ISO, YMD'
 SET IntervalStyle = 'postgres'
 SET jit = off
+-- whoever holds a lock is not waited for: the section is null
+SET lock_timeout = '50ms'
 AS $$
 DECLARE
     b        dbperf.health_basis := dbperf.read_health_basis();

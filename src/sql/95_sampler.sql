@@ -27,7 +27,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN m.enabled IS FALSE THEN 0
                 WHEN m.sample_interval IS NOT NULL THEN greatest(extract(epoch FROM m.sample_interval)::integer, 1)
-                ELSE extract(epoch FROM current_setting('dbperf.sample_interval')::interval)::integer END
+                ELSE coalesce(extract(epoch FROM current_setting('dbperf.sample_interval', true)::interval)::integer, 0) END
     FROM (SELECT) AS one LEFT JOIN dbperf.monitoring m ON true
 $$;
 COMMENT ON FUNCTION dbperf.sampling_seconds() IS 'Seconds between two samples of this database; 0: none are taken';
@@ -48,7 +48,7 @@ $$;
 COMMENT ON FUNCTION dbperf.judge_sample() IS 'Opens, changes and closes alerts by the last sample';
 
 -- Who listens and never reads must not be the end of everybody's notifications: while the queue
--- fills, only alerts go out.
+-- fills, only what is told once goes out.
 CREATE FUNCTION dbperf.notifications_to_send()
 RETURNS TABLE (channel text, payload text)
 LANGUAGE plpgsql
@@ -57,7 +57,7 @@ AS $$
 BEGIN
     IF EXISTS (SELECT FROM dbperf.sampler_state s WHERE s.settled_at IS NOT NULL) THEN
         RETURN QUERY SELECT n.channel, n.payload FROM dbperf.pending_notifications() n
-            WHERE n.channel = 'performance_alert' OR pg_notification_queue_usage() < 0.5;
+            WHERE n.channel <> 'database_performance' OR pg_notification_queue_usage() < 0.5;
     END IF;
 END
 $$;

@@ -4,8 +4,9 @@
  *		Samplers: processes that measure, judge and notify, one for a database.
  *
  * samplers.c has the list that launcher, samplers and sessions share, and the
- * launcher's part; sampler.c is the process; callbacks.c has the functions of
- * users called, in a process of its own.
+ * launcher's part; alone.c has a sampler leave in time; sampler.c is the
+ * process; callbacks.c has the functions of users called, in a process of its
+ * own.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,6 +50,13 @@ extern int64 dbp_samplers_refresh(TimestampTz now);
 extern void dbp_samplers_reconsider(void);
 extern bool dbp_samplers_give_way(void);
 extern void dbp_samplers_stop(TimestampTz now);
+
+/* in a session */
+extern bool dbp_samplers_make_way(Oid dboid);
+extern void dbp_samplers_come_back(Oid dboid);
+
+/* alone.c */
+extern void dbp_alone_init(void);
 
 /* in the sampler */
 extern Oid dbp_sampler_arrive(int index, uint32 generation);

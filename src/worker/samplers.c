@@ -5,7 +5,7 @@
  *
  * A sampler stays connected, as its plans are worth more than its process.
  * So that it is never in anybody's way, it leaves when a session is about to
- * do what no other connection may be there for (DROP DATABASE and the like),
+ * do what no other connection may be there for (alone.c),
  * and when maintenance finds no process left.
  *
  * dbp_shmem->lock protects the list.
@@ -18,9 +18,6 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_database.h"
-#include "commands/dbcommands.h"
-#include "commands/defrem.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -28,11 +25,8 @@
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
-#include "tcop/utility.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -49,7 +43,7 @@ PG_FUNCTION_INFO_V1(dbperf_sampler_process);
 #define BACKOFF_MAX_MS (5 * DBP_MINUTE_MS) /* after failures in a row */
 #define PEACE_MS (10 * DBP_SECOND_MS)	   /* for DROP DATABASE and the like, which wait 5 s */
 #define NO_PROCESS_MS DBP_MINUTE_MS		   /* for who found no process left */
-#define RETRY_MS (5 * DBP_SECOND_MS)	   /* before a process is asked for again */
+#define RETRY_MS (2 * DBP_SECOND_MS)	   /* before a process is asked for again */
 #define STEADY_MS (10 * DBP_MINUTE_MS)	   /* who ran for so long has not failed at the start */
 #define INSIST_MS (3 * DBP_SECOND_MS)	   /* before who was told to leave is told again */
 
@@ -67,7 +61,6 @@ static bool wake_pending = false;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
-static ProcessUtility_hook_type prev_process_utility_hook = NULL;
 
 static void
 request_shmem(void)
@@ -503,47 +496,23 @@ dbp_sampler_take_wake(void)
  * The sessions' part
  * ------------------------------------------------------------------------ */
 
-/*
- * May the user do what no other connection may be there for? Not to the last
- * detail, but nobody shall keep the samplers of others away by trying.
- */
-static bool
-may_be_alone(Oid dboid, Node *statement)
+/* A session wants to be alone with a database; false: no sampler has to go */
+bool
+dbp_samplers_make_way(Oid dboid)
 {
-	HeapTuple tuple;
-	bool allowed = dbp_owns_database(dboid, GetUserId());
-
-	if (allowed || !IsA(statement, CreatedbStmt))
-		return allowed;
-	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
-	if (HeapTupleIsValid(tuple))
-	{
-		allowed = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
-		ReleaseSysCache(tuple);
-	}
-	return allowed;
-}
-
-/* Returns the database, or InvalidOid: no sampler has to go */
-static Oid
-make_way(const char *database, Node *statement)
-{
-	Oid dboid = get_database_oid(database, true);
 	DbpSampler *sampler;
 
-	if (!OidIsValid(dboid) || !may_be_alone(dboid, statement))
-		return InvalidOid;
 	LWLockAcquire(dbp_shmem->lock, LW_EXCLUSIVE);
 	sampler = find_sampler(dboid);
 	if (sampler != NULL)
 		send_away(sampler, PEACE_MS);
 	LWLockRelease(dbp_shmem->lock);
-	return sampler != NULL ? dboid : InvalidOid;
+	return sampler != NULL;
 }
 
-/* The command is done; until it commits, its lock has who comes wait */
-static void
-let_come_back(Oid dboid)
+/* It does not need that any more */
+void
+dbp_samplers_come_back(Oid dboid)
 {
 	DbpSampler *sampler;
 
@@ -554,66 +523,6 @@ let_come_back(Oid dboid)
 	if (dbp_shmem->launcher_latch != NULL)
 		SetLatch(dbp_shmem->launcher_latch);
 	LWLockRelease(dbp_shmem->lock);
-}
-
-static const char *
-template_of(const CreatedbStmt *statement)
-{
-	ListCell *cell;
-
-	foreach(cell, statement->options)
-	{
-		DefElem *option = lfirst_node(DefElem, cell);
-
-		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
-			return defGetString(option);
-	}
-	return "template1";
-}
-
-/* Commands that fail while anybody else is connected to a database */
-static const char *
-database_left_alone(Node *statement)
-{
-	if (IsA(statement, DropdbStmt))
-		return castNode(DropdbStmt, statement)->dbname;
-	if (IsA(statement, CreatedbStmt))
-		return template_of(castNode(CreatedbStmt, statement));
-	if (IsA(statement, RenameStmt) &&
-		castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE)
-		return castNode(RenameStmt, statement)->subname;
-	if (IsA(statement, AlterDatabaseStmt))
-	{
-		ListCell *cell;
-
-		foreach(cell, castNode(AlterDatabaseStmt, statement)->options)
-		{
-			if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
-				return castNode(AlterDatabaseStmt, statement)->dbname;
-		}
-	}
-	return NULL;
-}
-
-static void
-process_utility(PlannedStmt *statement, const char *source, bool is_read_only,
-				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-				DestReceiver *dest, QueryCompletion *completion)
-{
-	const char *database = database_left_alone(statement->utilityStmt);
-	Oid dboid = InvalidOid;
-
-	if (database != NULL)
-		dboid = make_way(database, statement->utilityStmt);
-	if (prev_process_utility_hook)
-		prev_process_utility_hook(statement, source, is_read_only, context, params, environment,
-								  dest, completion);
-	else
-		standard_ProcessUtility(statement, source, is_read_only, context, params, environment, dest,
-								completion);
-
-	if (OidIsValid(dboid) && !IsA(statement->utilityStmt, DropdbStmt))
-		let_come_back(dboid);
 }
 
 /* At the end of the transaction that switched sampling on, off or to another interval */
@@ -739,6 +648,5 @@ dbp_samplers_init(void)
 	shmem_request_hook = request_shmem;
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = startup_shmem;
-	prev_process_utility_hook = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	dbp_alone_init();
 }

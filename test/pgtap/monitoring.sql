@@ -152,7 +152,8 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.alerts')$$, $$VALUES
     ('closed_at', 'timestamp with time zone'),
     ('close_reason', 'text'),
     ('notified_severity', 'text'),
-    ('notified_at', 'timestamp with time zone')
+    ('notified_at', 'timestamp with time zone'),
+    ('critical_told_at', 'timestamp with time zone')
 $$, 'columns of alerts');
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.alert_events')$$, $$VALUES
     ('event_id', 'bigint'),

@@ -1,12 +1,13 @@
 # Health reports and notifications against the schemas of gateway/schema: with samples, without, with
-# old ones, on a standby, where the library is not preloaded, with parts broken; for a superuser and for a
-# member of pg_monitor.
+# old ones, on a standby, where the library is not preloaded, with parts broken or locked; for a superuser
+# and for a member of pg_monitor.
 
 use strict;
 use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use DbperfSessions;
 use DbperfTest;
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
@@ -73,7 +74,7 @@ valid_ok('', 'the schemas are strict, and say what everything is');
 install_extension($node, 'app');
 managed_table($node, 'app', 'ticks');
 reports_ok($node, $source, 'live true t []', 'nothing was sampled: it is measured now');
-managed_table($node, 'app', '"Odd ""name"""', "'1 day', premake => 0, drop_after => '30 days'");
+managed_table($node, 'app', qq{"Odd\n\t""name"" \\ \x{c3}\x{a9}"}, "'1 day', premake => 0, drop_after => '30 days'");
 $node->safe_psql('app', q{
 	CREATE TABLE numbers (k bigint NOT NULL) PARTITION BY RANGE (k);
 	SELECT dbperf.manage('numbers', '1000', premake => 1);
@@ -172,13 +173,34 @@ $standby->stop;
 # --- parts that are broken; the rest is there
 $node->safe_psql('app', q{
 	ALTER VIEW dbperf.regressions RENAME TO hidden;
-	UPDATE dbperf.sampler_state SET "values" = '[["connections_used"]]', partitions = '[{"runway": "?"}]', slow_at = clock_timestamp()});
+	ALTER VIEW dbperf.partition_health RENAME TO hidden_health;
+	DELETE FROM dbperf.noted_regressions;
+	UPDATE dbperf.sampler_state SET "values" = '[["connections_used"]]', slow_at = NULL});
 reports_ok($node,
-	"concat_ws(' ', d ->> 'status' <> 'ok', d #>> '{sample,source}', jsonb_array_length(d -> 'errors') > 0, d #>> '{server,in_recovery}', d -> 'regressions')",
-	't manual t false null', 'broken parts');
-$node->safe_psql('app', 'DELETE FROM dbperf.sampler_state; ALTER TABLE dbperf.alert_rules RENAME TO hidden_rules');
+	"concat_ws(' ', d ->> 'status' <> 'ok', d #>> '{sample,source}', jsonb_array_length(d -> 'errors'), d #>> '{server,in_recovery}',"
+	  . " d -> 'regressions', t -> 'partitions', t -> 'tables')",
+	't manual 2 false null null null', 'broken parts');
+$node->safe_psql('app', q{
+	ALTER VIEW dbperf.hidden_health RENAME TO partition_health;
+	ALTER TABLE dbperf.sampler_state RENAME TO hidden_state;
+	ALTER TABLE dbperf.alert_rules RENAME TO hidden_rules});
 reports_ok($node, "concat_ws(' ', d #>> '{sample,source}', jsonb_array_length(d -> 'checks'))", 'live 2', 'no state, no rules');
-$node->safe_psql('app', 'ALTER VIEW dbperf.hidden RENAME TO regressions; ALTER TABLE dbperf.hidden_rules RENAME TO alert_rules');
+$node->safe_psql('app', q{
+	ALTER VIEW dbperf.hidden RENAME TO regressions;
+	ALTER TABLE dbperf.hidden_state RENAME TO sampler_state;
+	ALTER TABLE dbperf.hidden_rules RENAME TO alert_rules;
+	DELETE FROM dbperf.sampler_state});
+
+# --- nobody is waited for
+my $limit = "SET statement_timeout = '10s'";
+my $user = hold($node, 'app', 'LOCK ticks, ticks_default');
+reports_ok($node, "concat_ws(' ', t #>> '{partitions,tables}', $errors)", '3 []', 'tables that are locked', $limit);
+release($user);
+my $owner = hold($node, 'app',
+	'LOCK dbperf.policy, dbperf.sampler_state, dbperf.alerts, dbperf.alert_rules, dbperf.metric_sample');
+reports_ok($node, "concat_ws(' ', d ->> 'status', d -> 'alerts', t -> 'tables', d #> '{server,in_recovery}')",
+	'degraded null null false', 'tables of the extension that are locked', $limit);
+release($owner);
 
 # --- without the library
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");

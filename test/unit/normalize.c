@@ -84,6 +84,8 @@ test_numbers(void)
 {
 	becomes("SELECT 1, 1.5, .5, 1., 1e10, 1.5E-3, -2", "SELECT ?, ?, ?, ?, ?, ?, -?");
 	becomes("SELECT 0x1F, 0b01, 1_000", "SELECT ?, ?, ?");
+	becomes("SELECT 1$$my secret$$", NULL);
+	becomes("SELECT 1$x$, secret$x$", NULL);
 	becomes("SELECT a1, a[1:2], t1.x2, 1+2, 1e1-2", "SELECT a1, a[?:?], t1.x2, ?+?, ?-?");
 	becomes("SELECT x FROM t LIMIT 10;", "SELECT x FROM t LIMIT ?;");
 }

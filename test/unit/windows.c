@@ -107,6 +107,16 @@ test_counts(void)
 	   "a histogram");
 	dbp_windows_read(&windows, 0, &counts);
 	ok(counts.calls == 6 && counts.max_microseconds == 5000, "is added to what is there");
+
+	/* the call has been moved while the rest of it was being added */
+	pg_atomic_exchange_u64(&windows.fine[fixed_now / (10 * SECOND) % DBP_FINE_SLOTS].counts.calls,
+						   0);
+	fixed_now += 70 * SECOND;
+	dbp_windows_add(&windows, 0, 0, false);
+	counts = in_the_last(0);
+	ok(counts.rows == 7 && counts.errors == 1 && counts.microseconds == 6000 &&
+		   in_the_last(5).rows == 7,
+	   "what comes in after its call has been moved is moved, too");
 	dbp_windows_reset(&windows);
 	ok(are_calls(0, 0, 0, 0) && in_the_last(0).max_microseconds == 0, "forgotten");
 }
