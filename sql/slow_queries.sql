@@ -50,8 +50,8 @@ SELECT 1 AS first\; SELECT 2 AS second\; EXPLAIN ANALYZE CREATE TABLE explained 
 SET application_name TO secret;
 SET dbperf.slow_query_threshold = 0;
 ALTER ROLE regress_slow SET application_name TO secret;
-ALTER DATABASE contrib_regression SET application_name TO secret;
-ALTER DATABASE contrib_regression RESET application_name;
+ALTER DATABASE :"DBNAME" SET application_name TO secret;
+ALTER DATABASE :"DBNAME" RESET application_name;
 CREATE FUNCTION sets() RETURNS int LANGUAGE sql SET application_name TO secret AS 'SELECT 1';
 ALTER FUNCTION sets() SET application_name TO secret;
 -- what a rule makes of a statement does not know which part of the text that was

@@ -21,7 +21,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 HERE="$ROOT/bench/ingest"
-for part in test/lib/common test/lib/deps test/lib/cluster bench/partitions/lib \
+for part in test/lib/common test/lib/deps test/lib/cluster bench/start bench/partitions/lib \
 	bench/ingest/load bench/ingest/sustained bench/ingest/report; do
 	# shellcheck source=/dev/null
 	. "$ROOT/$part.sh"
@@ -64,36 +64,9 @@ for target in "${TARGETS[@]}"; do
 	esac
 done
 
-WORK=
-cleanup()
-{
-	local status=$?
-	trap '' INT TERM
-	if [ -n "$WORK" ]; then
-		cluster_stop_all_below "$WORK"
-		rm -rf "$WORK"
-	fi
-	exit "$status"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-need_root
-install_for_build
-install_packages libpq-dev
+begin_bench libpq-dev
 # any libpq will do for the client
 env -u PG_CONFIG make -s -C "$ROOT" bench/ingest/feed bench/ticks/tickgen
-locate_postgres
-[ -n "${INSTALLED:-}" ] || make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" all install >/dev/null
-
-if [ -z "${BENCH_DIR:-}" ]; then
-	BENCH_DIR=/var/tmp
-	[ ! -w /dev/shm ] || BENCH_DIR=/dev/shm
-fi
-WORK=$(mktemp -d "$BENCH_DIR/dbperf-bench.XXXXXX")
-chown postgres "$WORK"
-chmod 700 "$WORK"
 
 # feed KIND TABLE MODE FILE …
 feed()

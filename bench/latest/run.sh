@@ -14,7 +14,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 HERE="$ROOT/bench/latest"
-for part in test/lib/common test/lib/deps test/lib/cluster bench/partitions/lib; do
+for part in test/lib/common test/lib/deps test/lib/cluster bench/start bench/partitions/lib; do
 	# shellcheck source=/dev/null
 	. "$ROOT/$part.sh"
 done
@@ -25,33 +25,7 @@ INSTRUMENTS=${INSTRUMENTS:-100}
 ROUNDS=${ROUNDS:-5}
 CALLS=${CALLS:-1000}
 
-WORK=
-cleanup()
-{
-	local status=$?
-	trap '' INT TERM
-	if [ -n "$WORK" ]; then
-		cluster_stop_all_below "$WORK"
-		rm -rf "$WORK"
-	fi
-	exit "$status"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-need_root
-install_for_build
-locate_postgres
-[ -n "${INSTALLED:-}" ] || make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" all install >/dev/null
-
-if [ -z "${BENCH_DIR:-}" ]; then
-	BENCH_DIR=/var/tmp
-	[ ! -w /dev/shm ] || BENCH_DIR=/dev/shm
-fi
-WORK=$(mktemp -d "$BENCH_DIR/dbperf-bench.XXXXXX")
-chown postgres "$WORK"
-chmod 700 "$WORK"
+begin_bench
 
 # Nothing but what is measured may end a transaction: that would empty the cache.
 cluster_init "$WORK" "shared_preload_libraries = 'tradeassist_dbperf'" "dbperf.enabled = off" \

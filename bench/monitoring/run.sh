@@ -19,7 +19,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-for part in test/lib/common test/lib/deps test/lib/cluster bench/monitoring/load bench/monitoring/watch; do
+for part in test/lib/common test/lib/deps test/lib/cluster bench/start bench/monitoring/load bench/monitoring/watch; do
 	# shellcheck source=/dev/null
 	. "$ROOT/$part.sh"
 done
@@ -48,33 +48,7 @@ for workload in "${WORKLOADS[@]}"; do
 	esac
 done
 
-WORK=
-cleanup()
-{
-	local status=$?
-	trap '' INT TERM
-	if [ -n "$WORK" ]; then
-		cluster_stop_all_below "$WORK"
-		rm -rf "$WORK"
-	fi
-	exit "$status"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-need_root
-install_for_build
-locate_postgres
-[ -n "${INSTALLED:-}" ] || make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" all install >/dev/null
-
-if [ -z "${BENCH_DIR:-}" ]; then
-	BENCH_DIR=/var/tmp
-	[ ! -w /dev/shm ] || BENCH_DIR=/dev/shm
-fi
-WORK=$(mktemp -d "$BENCH_DIR/dbperf-bench.XXXXXX")
-chown postgres "$WORK"
-chmod 700 "$WORK"
+begin_bench
 
 on() { PGOPTIONS="-c client_min_messages=warning" psql -X -q -A -t -v ON_ERROR_STOP=1 -h "$WORK/$1" -U postgres -d bench -c "$2"; }
 bench() { as_postgres "$PGBIN/pgbench" -n -M prepared -h "$WORK/$1" -U postgres "${@:2}" bench; }

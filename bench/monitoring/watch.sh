@@ -67,6 +67,8 @@ calls_of()
 	rm -f "$WORK"/log.*
 	bench watched -f "$WORK/call.sql" -c 1 -t "$CALLS" -l --log-prefix="$WORK/log" >/dev/null 2>&1
 	awk '{print $3}' "$WORK"/log.* >"$WORK/$1.us"
+	# what runs beside busy() does not end by itself when a command fails
+	[ "$(wc -l <"$WORK/$1.us")" = "$CALLS" ] || die "not every call of $1() was answered"
 }
 
 health_row()

@@ -17,7 +17,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # shellcheck disable=SC2034 # for the parts
 HERE="$ROOT/bench/partitions"
-for part in test/lib/common test/lib/deps test/lib/cluster bench/partitions/lib \
+for part in test/lib/common test/lib/deps test/lib/cluster bench/start bench/partitions/lib \
 	bench/partitions/idle bench/partitions/create bench/partitions/traffic; do
 	# shellcheck source=/dev/null
 	. "$ROOT/$part.sh"
@@ -36,34 +36,7 @@ for part in "${PARTS[@]}"; do
 	esac
 done
 
-WORK=
-cleanup()
-{
-	local status=$?
-	trap '' INT TERM
-	if [ -n "$WORK" ]; then
-		cluster_stop_all_below "$WORK"
-		rm -rf "$WORK"
-	fi
-	exit "$status"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-need_root
-install_for_build
-install_packages "postgresql-$PGMAJOR-partman"
-locate_postgres
-make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" all install >/dev/null
-
-if [ -z "${BENCH_DIR:-}" ]; then
-	BENCH_DIR=/var/tmp
-	[ ! -w /dev/shm ] || BENCH_DIR=/dev/shm
-fi
-WORK=$(mktemp -d "$BENCH_DIR/dbperf-bench.XXXXXX")
-chown postgres "$WORK"
-chmod 700 "$WORK"
+begin_bench "postgresql-$PGMAJOR-partman"
 
 # The worker is off so that only what is measured makes partitions; both are preloaded, as both
 # manuals say.

@@ -15,7 +15,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 HERE="$ROOT/bench/retire"
-for part in test/lib/common test/lib/deps test/lib/cluster bench/partitions/lib bench/retire/window bench/retire/report; do
+for part in test/lib/common test/lib/deps test/lib/cluster bench/start bench/partitions/lib bench/retire/window bench/retire/report; do
 	# shellcheck source=/dev/null
 	. "$ROOT/$part.sh"
 done
@@ -43,34 +43,7 @@ READ_SECONDS=$(awk -v s="$SECONDS_EACH" 'BEGIN {print s / 6}')
 READ_PAUSE=$(awk -v s="$SECONDS_EACH" 'BEGIN {print s / 12}')
 PACE=$(awk -v s="$SECONDS_EACH" -v old="$OLD" 'BEGIN {print 0.8 * s / (3 * old)}')
 
-WORK=
-cleanup()
-{
-	local status=$?
-	trap '' INT TERM
-	if [ -n "$WORK" ]; then
-		cluster_stop_all_below "$WORK"
-		rm -rf "$WORK"
-	fi
-	exit "$status"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-need_root
-install_for_build
-install_packages "postgresql-$PGMAJOR-partman"
-locate_postgres
-make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" all install >/dev/null
-
-if [ -z "${BENCH_DIR:-}" ]; then
-	BENCH_DIR=/var/tmp
-	[ ! -w /dev/shm ] || BENCH_DIR=/dev/shm
-fi
-WORK=$(mktemp -d "$BENCH_DIR/dbperf-bench.XXXXXX")
-chown postgres "$WORK"
-chmod 700 "$WORK"
+begin_bench "postgresql-$PGMAJOR-partman"
 
 cluster_init "$WORK" "shared_preload_libraries = 'tradeassist_dbperf'" "timezone = UTC" "shared_buffers = 2GB" \
 	"max_locks_per_transaction = 256" "max_wal_size = 4GB" "jit = off" "autovacuum = off"

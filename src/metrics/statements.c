@@ -33,22 +33,12 @@ static uint64 failures = 0;
 static void
 forget_statement(DbpStatement *statement)
 {
-	DbpStatement **link = &dbp_statements;
-
-	while (*link != NULL && *link != statement)
-		link = &(*link)->next;
-	if (*link != NULL)
-		*link = statement->next;
-}
-
-DbpStatement *
-dbp_statement_find_below(const QueryDesc *query)
-{
-	DbpStatement *statement = dbp_statements;
-
-	while (statement != NULL && statement->query != query)
-		statement = statement->next;
-	return statement;
+	if (statement->link == NULL)
+		return;
+	*statement->link = statement->next;
+	if (statement->next != NULL)
+		statement->next->link = statement->link;
+	statement->link = NULL;
 }
 
 uint64
@@ -134,9 +124,28 @@ query_is_gone(void *arg)
 {
 	DbpStatement *statement = arg;
 
-	if (dbp_statement_find(statement->query) == statement)
+	if (statement->link != NULL)
 		dbp_statement_settle(statement);
 	dbp_statement_free(statement);
+}
+
+/* There may be thousands of open cursors: they are not gone through */
+DbpStatement *
+dbp_statement_of_context(const QueryDesc *query)
+{
+	MemoryContextCallback *callback;
+
+	if (query->estate == NULL)
+		return NULL;
+	for (callback = query->estate->es_query_cxt->reset_cbs; callback != NULL;
+		 callback = callback->next)
+	{
+		DbpStatement *statement = callback->arg;
+
+		if (callback->func == query_is_gone)
+			return statement->link != NULL ? statement : NULL;
+	}
+	return NULL;
 }
 
 static DbpStatement *
@@ -161,6 +170,7 @@ dbp_statement_new(void)
 		free_places = statement->next;
 	else
 		statement = new_place();
+	statement->link = NULL;
 	statement->query = NULL;
 	statement->from_client = false;
 	statement->executed = false;
@@ -192,6 +202,9 @@ dbp_statement_keep(DbpStatement *statement, QueryDesc *query)
 {
 	statement->query = query;
 	statement->next = dbp_statements;
+	statement->link = &dbp_statements;
+	if (statement->next != NULL)
+		statement->next->link = &statement->next;
 	dbp_statements = statement;
 	MemoryContextRegisterResetCallback(query->estate->es_query_cxt, &statement->callback);
 }

@@ -64,6 +64,7 @@ typedef struct DbpStatementTable
 typedef struct DbpStatement
 {
 	struct DbpStatement *next;
+	struct DbpStatement **link; /* what points to it, among dbp_statements; NULL: it is not there */
 	QueryDesc *query;
 	DbpStatementKind kind;
 	bool from_client; /* counts for the database */
@@ -126,7 +127,7 @@ typedef struct DbpSlowQuery
 
 /* statements.c */
 extern DbpStatement *dbp_statements; /* that have been started and not settled */
-extern DbpStatement *dbp_statement_find_below(const QueryDesc *query);
+extern DbpStatement *dbp_statement_of_context(const QueryDesc *query);
 extern DbpStatement *dbp_statement_new(void);
 extern void dbp_statement_free(DbpStatement *statement);
 extern void dbp_statement_keep(DbpStatement *statement, QueryDesc *query);
@@ -137,13 +138,13 @@ extern void dbp_statement_count(DbpStatementKind kind, const DbpStatementText *t
 								const DbpStatementTable *tables, int ntables, uint64 rows,
 								instr_time time, instr_time now, bool from_client, bool failed);
 
-/* NULL: it is not among them */
+/* NULL: it is not among them.  The query must still be there. */
 static inline DbpStatement *
 dbp_statement_find(const QueryDesc *query)
 {
 	if (likely(dbp_statements == NULL || dbp_statements->query == query))
 		return dbp_statements;
-	return dbp_statement_find_below(query);
+	return dbp_statement_of_context(query);
 }
 
 /* The executor takes a statement up ... */

@@ -226,8 +226,10 @@ call_has_failed(const UtilityCall *call)
 {
 	if (call->brings != BRINGS_COPY && call->brought != NULL)
 	{
-		DbpStatement *statement = dbp_statement_find(call->brought);
+		DbpStatement *statement = dbp_statements;
 
+		while (statement != NULL && statement->query != call->brought)
+			statement = statement->next;
 		/* neither has it failed itself nor has it ended */
 		if (statement != NULL && statement->from_client)
 		{

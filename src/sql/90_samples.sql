@@ -846,7 +846,12 @@ BEGIN
         END;
     END IF;
     slow_at := s.slow_at;
+    IF source = 'manual' THEN
+        -- who asks wants all of it as it is now
+        s.slow_at := NULL;
+    END IF;
     s := dbperf.read_metrics(s);
+    s.slow_at := coalesce(s.slow_at, slow_at);
     IF s.settled_at IS NOT NULL THEN
         BEGIN
             PERFORM dbperf.store_sample(s.at, array_agg(e ->> 0), array_agg(e ->> 1), array_agg((e ->> 2)::double precision))

@@ -125,6 +125,25 @@ query_is($node, 'app',
 	"SELECT kind, rows, calls_total, mean_ms_total > 0, queryid IS NOT NULL FROM dbperf.slow_queries WHERE query LIKE '%plain WHERE k = ?'",
 	"select|1|2|t|t\nselect|1|2|t|t", 'pg_stat_statements is asked where it is there');
 
+# --- what the planner works out is not what EXPLAIN is about, though auto_explain measures it
+forget_counts('app');
+$node->safe_psql('app', q{
+	CREATE FUNCTION folded() RETURNS bigint LANGUAGE sql IMMUTABLE SET work_mem = '1MB' AS $$ SELECT count(*) FROM plain $$;
+	EXPLAIN ANALYZE INSERT INTO p SELECT 1, folded() WHERE false;
+});
+counts_are('insert 1/0, utility 1/0', 'EXPLAIN ANALYZE counts as what it explains');
+
+# --- text in the encoding of who reads it
+$node->safe_psql('postgres', "CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+$node->safe_psql('latin', "SET client_encoding = UTF8;\nSET dbperf.slow_query_threshold = 0;\nSELECT 1 AS \"fl\xc3\xa4che\"");
+$node->safe_psql('app', "SET client_encoding = UTF8;\nSET dbperf.slow_query_threshold = 0;\nSELECT 1 AS \"\xe2\x82\xac\"");
+install_extension($node, 'latin');
+my $texts = "FROM dbperf.slow_queries WHERE database IN ('latin', 'app') AND (query IS NULL OR query !~ '^[ -~]*\$') AND kind = 'select'";
+query_is($node, 'app', "SELECT count(*), min(encode(convert_to(query, 'UTF8'), 'escape')) $texts AND database = 'latin'",
+	'1|SELECT ? AS "fl\303\244che"', 'converted');
+query_is($node, 'latin', "SELECT database, octet_length(query) $texts ORDER BY 1", "app|\nlatin|20", 'where that can be done');
+$node->safe_psql('postgres', 'DROP DATABASE latin');
+
 # --- a pipeline: nothing after an error is executed
 forget_counts('app');
 ok(pgbench(q{

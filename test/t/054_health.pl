@@ -87,10 +87,13 @@ reports_ok($node,
 
 # --- with a sample, and one before it for the rates
 $node->safe_psql('app', q{
+	SET TimeZone = 'Asia/Tokyo';
+	SET IntervalStyle = 'iso_8601';
 	SELECT count(*) FROM dbperf.collect_health_metrics();
 	UPDATE dbperf.sampler_state SET raw_at = raw_at - interval '10 s', raw_clock = raw_clock - 10;
 	SELECT count(*) FROM dbperf.collect_health_metrics()});
-reports_ok($node, $source, 'manual false f []', 'by a sample');
+reports_ok($node, "concat_ws(' ', $source, t #> '{partitions,at}' = t #> '{sample,at}', t #>> '{tables,0,covered_until}' LIKE '%+00')",
+	'manual false f [] t t', 'by a sample, whoever took it');
 reports_ok($node, "concat_ws(' ', p #>> '{queries,per_second}' IS NOT NULL, p #> '{ingest,tables,0,rows_total}', jsonb_typeof(p #> '{system,cpu_percent}'),"
 	  . " jsonb_typeof(d #> '{wal,bytes_per_second}'), p #>> '{pools,0,pool}')",
 	't 1001 number number default', 'which has rates');
