@@ -153,6 +153,21 @@ $node->safe_psql('app', q{
 poll_ok($node, 'app', "SELECT last_error IS NULL FROM dbperf.sampler_process()", 'it is over');
 is(count_in_log($node, qr/judging a sample works again/, $offset), 1, 'which is logged once, too');
 
+# --- a server with more to do than it has processors for
+my @busy = map { start_sql($node, 'app', "DO 'BEGIN LOOP END LOOP; END'", app => 'busy') } 1 .. 4;
+poll_ok($node, 'app',
+	"SELECT count(*) = 4 FROM pg_stat_activity WHERE application_name = 'busy' AND state = 'active'",
+	'every processor is busy');
+samples_go_on('app', 'samples go on');
+is($node->safe_psql('app', "SELECT h ->> 'status' IN ('ok', 'degraded', 'critical'), h #>> '{sample,stale}', h -> 'errors'
+		FROM dbperf.$_() h"),
+	't|false|[]', "$_() answers, by a fresh sample")
+  for qw(health_database health_performance health_partitions);
+poll_ok($node, 'app',
+	"SELECT value >= 4 FROM dbperf.latest_metrics() WHERE metric = 'connections_active'", 'which shows it');
+$node->safe_psql('app', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'busy'");
+finish_sql($_) for @busy;
+
 # --- notifications: JSON with a version, a sequence without gaps, and the right channels
 my ($in, $out, $err) = ('', '', '');
 my $timer = IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
