@@ -79,11 +79,11 @@ dbp_is_from_client(const PlannedStmt *plan)
 }
 
 /* What is known before the executor starts */
-static DbpStatement *
+static DbpRunningStatement *
 new_statement(QueryDesc *query)
 {
 	const PlannedStmt *plan = query->plannedstmt;
-	DbpStatement *statement = dbp_statement_new();
+	DbpRunningStatement *statement = dbp_statement_new();
 	bool is_copy = false;
 	bool is_brought = dbp_execution_depth > 0 && dbp_utility_brings(query, &is_copy);
 
@@ -120,7 +120,7 @@ run_start(QueryDesc *query, int flags)
 }
 
 static void
-run_start_watched(QueryDesc *query, int flags, DbpStatement *statement)
+run_start_watched(QueryDesc *query, int flags, DbpRunningStatement *statement)
 {
 	/* functions may be called to see which partitions are needed */
 	int depth = dbp_execution_depth++;
@@ -158,7 +158,7 @@ insert_target(QueryDesc *query)
 static void
 executor_start(QueryDesc *query, int flags)
 {
-	DbpStatement *statement;
+	DbpRunningStatement *statement;
 
 	if (IsParallelWorker() || (flags & EXEC_FLAG_EXPLAIN_ONLY) != 0)
 	{
@@ -232,7 +232,7 @@ finish_query(QueryDesc *query)
 static void
 executor_run(DBP_EXECUTOR_RUN_PARAMETERS)
 {
-	DbpStatement *statement = dbp_statement_find(query);
+	DbpRunningStatement *statement = dbp_statement_find(query);
 
 	if (IsParallelWorker() || (statement == NULL && !dbp_track_queries))
 	{
@@ -251,7 +251,7 @@ executor_run(DBP_EXECUTOR_RUN_PARAMETERS)
 static void
 executor_finish(QueryDesc *query)
 {
-	DbpStatement *statement;
+	DbpRunningStatement *statement;
 
 	if ((query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE) ||
 		IsParallelWorker())
@@ -266,7 +266,7 @@ executor_finish(QueryDesc *query)
 static void
 executor_end(QueryDesc *query)
 {
-	DbpStatement *statement = dbp_statement_find(query);
+	DbpRunningStatement *statement = dbp_statement_find(query);
 
 	if (statement != NULL)
 	{

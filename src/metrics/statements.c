@@ -23,15 +23,15 @@
 #include "metrics/metrics.h"
 #include "metrics/statements.h"
 
-DbpStatement *dbp_statements = NULL;
+DbpRunningStatement *dbp_statements = NULL;
 
-static DbpStatement *free_places = NULL;
+static DbpRunningStatement *free_places = NULL;
 
 /* Statements sent by the client that have failed */
 static uint64 failures = 0;
 
 static void
-forget_statement(DbpStatement *statement)
+forget_statement(DbpRunningStatement *statement)
 {
 	if (statement->link == NULL)
 		return;
@@ -80,7 +80,7 @@ dbp_statement_count(DbpStatementKind kind, const DbpStatementText *text,
  * it.
  */
 void
-dbp_statement_settle(DbpStatement *statement)
+dbp_statement_settle(DbpRunningStatement *statement)
 {
 	forget_statement(statement);
 	if (statement->running)
@@ -107,11 +107,11 @@ dbp_statement_settle(DbpStatement *statement)
 void
 dbp_statements_break_off(void)
 {
-	DbpStatement *statement = dbp_statements;
+	DbpRunningStatement *statement = dbp_statements;
 
 	while (statement != NULL)
 	{
-		DbpStatement *next = statement->next;
+		DbpRunningStatement *next = statement->next;
 
 		if (statement->running)
 			dbp_statement_settle(statement);
@@ -122,7 +122,7 @@ dbp_statements_break_off(void)
 static void
 query_is_gone(void *arg)
 {
-	DbpStatement *statement = arg;
+	DbpRunningStatement *statement = arg;
 
 	if (statement->link != NULL)
 		dbp_statement_settle(statement);
@@ -130,7 +130,7 @@ query_is_gone(void *arg)
 }
 
 /* There may be thousands of open cursors: they are not gone through */
-DbpStatement *
+DbpRunningStatement *
 dbp_statement_of_context(const QueryDesc *query)
 {
 	MemoryContextCallback *callback;
@@ -140,7 +140,7 @@ dbp_statement_of_context(const QueryDesc *query)
 	for (callback = query->estate->es_query_cxt->reset_cbs; callback != NULL;
 		 callback = callback->next)
 	{
-		DbpStatement *statement = callback->arg;
+		DbpRunningStatement *statement = callback->arg;
 
 		if (callback->func == query_is_gone)
 			return statement->link != NULL ? statement : NULL;
@@ -148,10 +148,10 @@ dbp_statement_of_context(const QueryDesc *query)
 	return NULL;
 }
 
-static DbpStatement *
+static DbpRunningStatement *
 new_place(void)
 {
-	DbpStatement *place = MemoryContextAlloc(TopMemoryContext, sizeof(DbpStatement));
+	DbpRunningStatement *place = MemoryContextAlloc(TopMemoryContext, sizeof(DbpRunningStatement));
 
 	place->callback.func = query_is_gone;
 	place->callback.arg = place;
@@ -161,10 +161,10 @@ new_place(void)
 /*
  * A statement that nothing is known of.
  */
-DbpStatement *
+DbpRunningStatement *
 dbp_statement_new(void)
 {
-	DbpStatement *statement = free_places;
+	DbpRunningStatement *statement = free_places;
 
 	if (likely(statement != NULL))
 		free_places = statement->next;
@@ -188,7 +188,7 @@ dbp_statement_new(void)
  * Gives one back that is not kept.
  */
 void
-dbp_statement_free(DbpStatement *statement)
+dbp_statement_free(DbpRunningStatement *statement)
 {
 	statement->next = free_places;
 	free_places = statement;
@@ -198,7 +198,7 @@ dbp_statement_free(DbpStatement *statement)
  * Keeps a statement that the executor has started, until its query is gone.
  */
 void
-dbp_statement_keep(DbpStatement *statement, QueryDesc *query)
+dbp_statement_keep(DbpRunningStatement *statement, QueryDesc *query)
 {
 	statement->query = query;
 	statement->next = dbp_statements;

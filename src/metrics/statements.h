@@ -61,10 +61,11 @@ typedef struct DbpStatementTable
 } DbpStatementTable;
 
 /* A statement of the executor's, from before its start until its query is gone */
-typedef struct DbpStatement
+typedef struct DbpRunningStatement
 {
-	struct DbpStatement *next;
-	struct DbpStatement **link; /* what points to it, among dbp_statements; NULL: it is not there */
+	struct DbpRunningStatement *next;
+	/* what points to it, among dbp_statements; NULL: it is not there */
+	struct DbpRunningStatement **link;
 	QueryDesc *query;
 	DbpStatementKind kind;
 	bool from_client; /* counts for the database */
@@ -79,7 +80,7 @@ typedef struct DbpStatement
 	DbpStatementText text; /* if it is from a client */
 	int ntables;
 	DbpStatementTable tables[DBP_STATEMENT_TABLES];
-} DbpStatement;
+} DbpRunningStatement;
 
 /* What is counted of a database */
 typedef struct DbpDatabaseCounts
@@ -126,12 +127,12 @@ typedef struct DbpSlowQuery
 } DbpSlowQuery;
 
 /* statements.c */
-extern DbpStatement *dbp_statements; /* that have been started and not settled */
-extern DbpStatement *dbp_statement_of_context(const QueryDesc *query);
-extern DbpStatement *dbp_statement_new(void);
-extern void dbp_statement_free(DbpStatement *statement);
-extern void dbp_statement_keep(DbpStatement *statement, QueryDesc *query);
-extern void dbp_statement_settle(DbpStatement *statement);
+extern DbpRunningStatement *dbp_statements; /* that have been started and not settled */
+extern DbpRunningStatement *dbp_statement_of_context(const QueryDesc *query);
+extern DbpRunningStatement *dbp_statement_new(void);
+extern void dbp_statement_free(DbpRunningStatement *statement);
+extern void dbp_statement_keep(DbpRunningStatement *statement, QueryDesc *query);
+extern void dbp_statement_settle(DbpRunningStatement *statement);
 extern void dbp_statements_break_off(void);
 extern uint64 dbp_statement_failures(void);
 extern void dbp_statement_count(DbpStatementKind kind, const DbpStatementText *text,
@@ -139,7 +140,7 @@ extern void dbp_statement_count(DbpStatementKind kind, const DbpStatementText *t
 								instr_time time, instr_time now, bool from_client, bool failed);
 
 /* NULL: it is not among them.  The query must still be there. */
-static inline DbpStatement *
+static inline DbpRunningStatement *
 dbp_statement_find(const QueryDesc *query)
 {
 	if (likely(dbp_statements == NULL || dbp_statements->query == query))
@@ -149,7 +150,7 @@ dbp_statement_find(const QueryDesc *query)
 
 /* The executor takes a statement up ... */
 static inline void
-dbp_statement_enter(DbpStatement *statement)
+dbp_statement_enter(DbpRunningStatement *statement)
 {
 	statement->running = true;
 	INSTR_TIME_SET_CURRENT(statement->since);
@@ -157,7 +158,7 @@ dbp_statement_enter(DbpStatement *statement)
 
 /* ... and puts it down */
 static inline void
-dbp_statement_leave(DbpStatement *statement)
+dbp_statement_leave(DbpRunningStatement *statement)
 {
 	instr_time now;
 

@@ -226,7 +226,7 @@ call_has_failed(const UtilityCall *call)
 {
 	if (call->brings != BRINGS_COPY && call->brought != NULL)
 	{
-		DbpStatement *statement = dbp_statements;
+		DbpRunningStatement *statement = dbp_statements;
 
 		while (statement != NULL && statement->query != call->brought)
 			statement = statement->next;
