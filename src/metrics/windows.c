@@ -218,6 +218,16 @@ is_recent(uint64 minute, uint64 now, int minutes)
 	return minute <= now && now - minute <= (uint64) minutes;
 }
 
+/*
+ * May a slot of one time count for another?  Also when it is newer, by no more
+ * than a window: a process that was held up does not turn the clock back.
+ */
+static inline bool
+serves(uint64 found, uint64 number)
+{
+	return found - number <= FINE_PER_COARSE * DBP_COARSE_SLOTS;
+}
+
 static void
 move_slot(DbpWindows *windows, DbpWindowSlot *slot, uint64 number)
 {
@@ -252,7 +262,7 @@ renew_slot(DbpWindows *windows, DbpWindowSlot *slot, uint64 number)
 {
 	if (!begin_move(windows))
 		return;
-	if (pg_atomic_read_u64(&slot->number) != number)
+	if (!serves(pg_atomic_read_u64(&slot->number), number))
 		move_slot(windows, slot, number);
 	end_move(windows);
 }
@@ -264,8 +274,7 @@ dbp_windows_add_at(DbpWindows *windows, uint64 now, uint64 rows, uint64 microsec
 	DbpWindowSlot *slot = &windows->fine[number % DBP_FINE_SLOTS];
 	uint64 found = pg_atomic_read_u64(&slot->number);
 
-	/* a process that was held up for a minute does not turn the clock back */
-	if (unlikely(found != number && found != number + DBP_FINE_SLOTS))
+	if (unlikely(!serves(found, number)))
 		renew_slot(windows, slot, number);
 	dbp_counts_add(&slot->counts, rows, microseconds, error);
 }
