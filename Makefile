@@ -4,7 +4,7 @@
 #   make demo, make demo-stop                 a private cluster with data in it, to try things on
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
-#   make bench-partitions, bench-retire, bench-ingest, bench-latest, bench-monitoring
+#   make bench-partitions, bench-retire, bench-ingest, bench-latest, bench-monitoring, bench-columnar
 #                                             the measurements
 #   make format, make format-check            clang-format 14
 #
@@ -24,13 +24,16 @@ MODULE_big = $(EXTENSION)
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 DATA = $(wildcard $(EXTENSION)--*--*.sql)
 DATA_built = $(SQL_SCRIPT)
-EXTRA_CLEAN = $(OBJS:.o=.d) .buildflags bench/ticks/tickgen bench/ingest/feed
+EXTRA_CLEAN = $(OBJS:.o=.d) .buildflags bench/ticks/tickgen bench/ingest/feed \
+	$(addprefix bench/columnar/,ticks entropy doubles)
 
 # PG_FUNCTION_ARGS declares a parameter that many functions have no use for.
 PG_CPPFLAGS = -Isrc -I$(libpq_srcdir) -MMD -MP
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter
 # A client as well: of PgBouncer's console.
 SHLIB_LINK_INTERNAL = $(libpq)
+# General compression, after the codecs for columns.
+SHLIB_LINK = -lzstd
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
@@ -53,6 +56,9 @@ BUILD_FLAGS = $(CC) $(CFLAGS) $(CPPFLAGS) $(VERSION) $(OBJS) $(SQL_PARTS)
 	@echo '$(BUILD_FLAGS)' | cmp -s - $@ || echo '$(BUILD_FLAGS)' >$@
 
 $(OBJS): .buildflags
+
+# Loops over columns are to be vectorised.
+$(filter src/codec/%,$(OBJS)): override CFLAGS += -O3
 -include $(OBJS:.o=.d)
 
 $(SQL_SCRIPT): $(SQL_PARTS) $(EXTENSION).control .buildflags
@@ -73,6 +79,12 @@ LIBPQ = $(or $(shell pkg-config --cflags --libs libpq 2>/dev/null), \
 	-I$(shell $(PG_CONFIG) --includedir) -L$(shell $(PG_CONFIG) --libdir) -lpq)
 bench/ingest/feed: $(sort $(wildcard bench/ingest/*.[ch]))
 	gcc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -pthread -o $@ $(filter %.c,$^) $(LIBPQ)
+
+# The codecs without PostgreSQL, made with the flags that matter to the library.
+bench/columnar/ticks bench/columnar/entropy: %: %.c
+	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -o $@ $< -lm
+bench/columnar/doubles: bench/columnar/doubles.c $(sort $(wildcard src/codec/*.[ch]))
+	gcc -std=gnu11 -O3 -fwrapv -fno-strict-aliasing -Wall -Isrc -o $@ $(filter %.c,$^) -lzstd -lm
 
 demo:
 	@test/demo/demo.sh start
@@ -107,6 +119,9 @@ bench-monitoring:
 bench-ingest:
 	@bench/ingest/run.sh
 
+bench-columnar:
+	@bench/columnar/run.sh
+
 format:
 	clang-format-14 -i $(C_FILES)
 
@@ -115,4 +130,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest bench-latest bench-monitoring format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest bench-latest bench-monitoring bench-columnar format format-check FORCE

@@ -224,9 +224,159 @@
 #define DBP_EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
 #endif
 
+/* 16 renamed in which subtransaction a relation got the file that it has */
+#if PG_VERSION_NUM >= 160000
+#define dbp_relation_file_subid(rel) \
+	((rel)->rd_newRelfilelocatorSubid != InvalidSubTransactionId \
+		 ? (rel)->rd_newRelfilelocatorSubid \
+		 : (rel)->rd_createSubid)
+#define dbp_same_relfile(a, b) RelFileLocatorEquals((a), (b))
+#else
+#define dbp_relation_file_subid(rel) \
+	((rel)->rd_newRelfilenodeSubid != InvalidSubTransactionId ? (rel)->rd_newRelfilenodeSubid \
+															  : (rel)->rd_createSubid)
+#define dbp_same_relfile(a, b) RelFileNodeEquals((a), (b))
+#endif
+
+/* 16 renamed what looks up the status of another process */
+#if PG_VERSION_NUM >= 160000
+#define dbp_local_beentry(index) pgstat_get_local_beentry_by_index(index)
+#else
+#define dbp_local_beentry(index) pgstat_fetch_stat_local_beentry(index)
+#endif
+
 /* pg_database.datconnlimit of a database whose DROP was interrupted; not in the first 15 */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB -2
+#endif
+
+/* 16 distinguishes indexes that only summarize what blocks have */
+#if PG_VERSION_NUM >= 160000
+#define DbpUpdateIndexes TU_UpdateIndexes
+#define dbp_updates_all_indexes(update) ((update) == TU_All)
+#define dbp_set_update_indexes(update, all) (*(update) = (all) ? TU_All : TU_None)
+#else
+#define DbpUpdateIndexes bool
+#define dbp_updates_all_indexes(update) (update)
+#define dbp_set_update_indexes(update, all) (*(update) = (all))
+#endif
+
+/* 18 can log that a lock was not to be had */
+#if PG_VERSION_NUM >= 180000
+#define dbp_xact_lock_table_try(xid) ConditionalXactLockTableWait((xid), false)
+#else
+#define dbp_xact_lock_table_try(xid) ConditionalXactLockTableWait(xid)
+#endif
+
+/* 16 renamed where a relation says what its file is */
+#if PG_VERSION_NUM >= 160000
+#define dbp_relation_file(rel) ((rel)->rd_locator)
+#define dbp_new_file_subxact(rel) ((rel)->rd_firstRelfilelocatorSubid)
+#else
+#define dbp_relation_file(rel) ((rel)->rd_node)
+#define dbp_new_file_subxact(rel) ((rel)->rd_firstRelfilenodeSubid)
+#endif
+/* Did the current transaction make it? */
+#define dbp_has_new_file(rel) \
+	((rel)->rd_createSubid != InvalidSubTransactionId || \
+	 dbp_new_file_subxact(rel) != InvalidSubTransactionId)
+
+/* 16 has bulk inserts extend a relation by more and more pages at a time, and leaves what is not used empty */
+#if PG_VERSION_NUM >= 160000
+#define dbp_bulk_insert_page_by_page(bistate) ((bistate)->already_extended_by = 0)
+#else
+#define dbp_bulk_insert_page_by_page(bistate) ((void) (bistate))
+#endif
+
+/* 17 reads the blocks for ANALYZE ahead, and gives a stream of them */
+#if PG_VERSION_NUM >= 170000
+#include "storage/bufmgr.h"
+#include "storage/read_stream.h"
+#define DBP_ANALYZE_BLOCK_ARGS ReadStream *analyzed_
+#define dbp_analyze_block(block) dbp_next_streamed_block(analyzed_, (block))
+static inline bool
+dbp_next_streamed_block(ReadStream *stream, BlockNumber *block)
+{
+	Buffer buffer = read_stream_next_buffer(stream, NULL);
+
+	if (!BufferIsValid(buffer))
+		return false;
+	*block = BufferGetBlockNumber(buffer);
+	ReleaseBuffer(buffer);
+	return true;
+}
+#else
+#define DBP_ANALYZE_BLOCK_ARGS BlockNumber analyzed_, BufferAccessStrategy strategy_
+#define dbp_analyze_block(block) (*(block) = analyzed_, true)
+#endif
+
+/* 17 can be asked whether a slot's row is of this transaction */
+#if PG_VERSION_NUM >= 170000
+#define DBP_HAS_SLOT_IS_CURRENT_XACT 1
+#endif
+
+/* 18 has one callback for bitmap scans where there were two */
+#if PG_VERSION_NUM >= 180000
+#define dbp_no_bitmap_scan(routine) ((routine).scan_bitmap_next_tuple = NULL)
+#else
+#define dbp_no_bitmap_scan(routine) \
+	((routine).scan_bitmap_next_block = NULL, (routine).scan_bitmap_next_tuple = NULL)
+#endif
+
+/* 18 keeps the number of frozen pages, too */
+#if PG_VERSION_NUM >= 180000
+#define dbp_update_relstats(rel, pages, tuples, visible, frozen, hasindex) \
+	vac_update_relstats((rel), (pages), (tuples), (visible), (frozen), (hasindex), \
+						InvalidTransactionId, InvalidMultiXactId, NULL, NULL, false)
+#else
+#define dbp_update_relstats(rel, pages, tuples, visible, frozen, hasindex) \
+	vac_update_relstats((rel), (pages), (tuples), (visible), (hasindex), InvalidTransactionId, \
+						InvalidMultiXactId, NULL, NULL, false)
+#endif
+
+/* 18 counts what a scan of an index does, here as well */
+#if PG_VERSION_NUM >= 180000
+#define dbp_index_beginscan_bitmap(index, snapshot, nkeys) \
+	index_beginscan_bitmap((index), (snapshot), NULL, (nkeys))
+#else
+#define dbp_index_beginscan_bitmap(index, snapshot, nkeys) \
+	index_beginscan_bitmap((index), (snapshot), (nkeys))
+#endif
+
+/* 17 has an index keep what it likes from one insertion to the next */
+#if PG_VERSION_NUM >= 170000
+#define dbp_index_insert_cleanup(index, info) index_insert_cleanup((index), (info))
+#else
+#define dbp_index_insert_cleanup(index, info) ((void) (index), (void) (info))
+#endif
+
+/* 16 can hand out copies of what was sorted */
+#if PG_VERSION_NUM >= 160000
+#define dbp_tuplesort_getdatum(sort, value, isnull) \
+	tuplesort_getdatum((sort), true, false, (value), (isnull), NULL)
+#else
+#define dbp_tuplesort_getdatum(sort, value, isnull) \
+	tuplesort_getdatum((sort), true, (value), (isnull), NULL)
+#endif
+
+/* 16 renamed where a relation says that its file is of this very transaction */
+#if PG_VERSION_NUM >= 160000
+#define dbp_relation_file_is_new(rel) \
+	((rel)->rd_createSubid != InvalidSubTransactionId || \
+	 (rel)->rd_firstRelfilelocatorSubid != InvalidSubTransactionId)
+#else
+#define dbp_relation_file_is_new(rel) \
+	((rel)->rd_createSubid != InvalidSubTransactionId || \
+	 (rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId)
+#endif
+
+/* 18 has the largest entry of a B-tree as a constant, before it was one of a page */
+#if PG_VERSION_NUM >= 180000
+#define DBP_BTREE_MAX_ITEM BTMaxItemSize
+#else
+#define DBP_PAGE_SIZE_VERSION (BLCKSZ | PG_PAGE_LAYOUT_VERSION)
+#define DBP_BTREE_MAX_ITEM \
+	BTMaxItemSize((Page) & (PageHeaderData){.pd_pagesize_version = DBP_PAGE_SIZE_VERSION})
 #endif
 
 #endif /* DBP_COMPAT_H */

@@ -14,6 +14,7 @@
 #include "fmgr.h"
 
 #include "dbperf.h"
+#include "columnar/columnar.h"
 #include "guc.h"
 #include "ingest/latest.h"
 #include "metrics/metrics.h"
@@ -30,4 +31,5 @@ _PG_init(void)
 	dbp_fence_init();
 	dbp_latest_init();
 	dbp_metrics_init();
+	dbp_columnar_init();
 }

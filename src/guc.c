@@ -33,6 +33,9 @@ int dbp_step_timeout = 10000;
 int dbp_job_runs_retention = 30 * DBP_DAY_MINUTES;
 int dbp_ingest_rejects_retention = 30 * DBP_DAY_MINUTES;
 int dbp_partition_wait = 5000;
+int dbp_archive_workers = 1;
+int dbp_compress_pause = 2;
+bool dbp_allow_drop_columnar = false;
 
 bool dbp_track_queries = true;
 int dbp_max_databases = 8;
@@ -329,6 +332,26 @@ dbp_guc_init(void)
 							"Age at which rows of dbperf.job_runs are removed.",
 							"0 keeps them for ever.", &dbp_job_runs_retention, 30 * DBP_DAY_MINUTES,
 							0, INT_MAX / 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.archive_workers",
+							"Number of partitions that are compressed by policy at the same time.",
+							"On the whole server; each takes one of max_worker_processes. 0 has "
+							"none compressed by policy.",
+							&dbp_archive_workers, 1, 0, DBP_MAX_ARCHIVERS, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+
+	DefineCustomIntVariable("dbperf.compress_pause",
+							"Pause after each batch of rows when a partition is compressed by "
+							"policy.",
+							"Leaves disks to others. A batch has up to 8,000 rows.",
+							&dbp_compress_pause, 2, 0, 10000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+							NULL);
+
+	DefineCustomBoolVariable("dbperf.allow_drop_columnar",
+							 "Lets DROP EXTENSION … CASCADE drop tables that hold compressed data.",
+							 "Otherwise dropping the access method dbperf_columnar is refused as "
+							 "long as there are such tables.",
+							 &dbp_allow_drop_columnar, false, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("dbperf.partition_wait",
 							"Longest time that a bulk insert waits for a missing partition.",

@@ -11,6 +11,7 @@
 #include "datatype/timestamp.h"
 
 #define DBP_MAX_WORKERS 16			 /* upper limit of dbperf.max_workers */
+#define DBP_MAX_ARCHIVERS 16		 /* upper limit of dbperf.archive_workers */
 #define DBP_LATEST_CACHE_MIN 64		 /* least dbperf.latest_cache_size but 0, kB */
 #define DBP_MAX_TABLES 10000		 /* upper limit of dbperf.max_tables */
 #define DBP_MAX_STATS_DATABASES 1000 /* upper limit of dbperf.max_databases */
@@ -25,7 +26,10 @@ extern int dbp_max_tables;		   /* dbperf.max_tables: tables with counters */
 extern int dbp_max_workers;		   /* dbperf.max_workers */
 extern int dbp_step_timeout;	   /* dbperf.step_timeout, ms */
 extern int dbp_job_runs_retention; /* dbperf.job_runs_retention, minutes; 0 = for ever */
-extern int dbp_partition_wait;	   /* dbperf.partition_wait, ms; 0 = not at all */
+extern int dbp_archive_workers;	   /* dbperf.archive_workers; 0 = nothing is compressed by policy */
+extern bool dbp_allow_drop_columnar; /* dbperf.allow_drop_columnar */
+extern int dbp_compress_pause;		 /* dbperf.compress_pause, ms */
+extern int dbp_partition_wait;		 /* dbperf.partition_wait, ms; 0 = not at all */
 extern int
 	dbp_ingest_rejects_retention; /* dbperf.ingest_rejects_retention, minutes; 0 = for ever */
 

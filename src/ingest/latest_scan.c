@@ -17,6 +17,8 @@
  * whichever index is better for a key, what is read is not more than a few times
  * of what it would have taken.  An index of key and time leads to the row at once.
  *
+ * Compressed partitions are read by their zone maps (latest_columnar.c).
+ *
  * Everything is read through the table's access method under the active
  * snapshot, as the executor does; partitions as the relation cache has them for
  * that snapshot; locks are those of a query.
@@ -49,8 +51,10 @@
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
+#include "columnar/columnar.h"
 #include "compat.h"
 #include "ingest/latest.h"
+#include "ingest/latest_columnar.h"
 #include "partition/drain.h"
 
 /* Rows that are read by time before an index led by the key is tried */
@@ -489,6 +493,74 @@ read_all(PartScan *part)
 	table_endscan(scan);
 }
 
+/* How a time stands to that of the best row of a key by now; later where there is none */
+static int
+compare_time(const PartScan *part, const DbpLatestKey *key, Datum time)
+{
+	const DbpLatest *latest = part->latest;
+	bool isnull;
+	Datum best;
+
+	if (key->best == NULL)
+		return 1;
+	best = heap_getattr(key->best, latest->time.attnum, RelationGetDescr(latest->rel), &isnull);
+	return compare_column(&latest->time, time, false, best, isnull);
+}
+
+static bool
+columnar_may_want(void *arg, const Datum *least_by, const Datum *greatest_by, const Datum *latest)
+{
+	const PartScan *part = arg;
+	const DbpLatestColumn *by = &part->latest->by;
+
+	for (int i = 0; i < part->latest->nkeys; i++)
+	{
+		const DbpLatestKey *key = &part->latest->keys[i];
+
+		if (key->answered || key->settled ||
+			(least_by != NULL && dbp_latest_compare(by, key->value, *least_by) < 0) ||
+			(greatest_by != NULL && dbp_latest_compare(by, key->value, *greatest_by) > 0))
+			continue;
+		if (latest == NULL || compare_time(part, key, *latest) >= 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+columnar_wants(void *arg, Datum by, Datum time)
+{
+	const PartScan *part = arg;
+	const DbpLatestKey *key = find_key(part->latest, by);
+
+	return key != NULL && !key->answered && !key->settled && compare_time(part, key, time) >= 0;
+}
+
+static void
+columnar_take(void *arg)
+{
+	PartScan *part = arg;
+	bool isnull;
+	Datum by = slot_getattr(part->slot, part->by, &isnull);
+
+	CHECK_FOR_INTERRUPTS();
+	(void) take_row(part, find_key(part->latest, by));
+}
+
+/* Its indexes do not have all rows */
+static void
+read_columnar(PartScan *part)
+{
+	DbpColumnarVisitor visitor = {.by = part->by,
+								  .time = part->time,
+								  .may_want = columnar_may_want,
+								  .wants = columnar_wants,
+								  .take = columnar_take,
+								  .arg = part};
+
+	dbp_latest_read_columnar(part->rel, part->snapshot, part->slot, &visitor);
+}
+
 /*
  * Finds the best rows of a partition.  "early": keys that are still looked for
  * are likely to have few rows or none, since a newer partition did not have them.
@@ -604,8 +676,11 @@ scan_partition(DbpLatest *latest, Oid relid, bool is_default, bool *early)
 		part.time = part_attnum(&part, latest->time.attnum);
 		part.deleted = part_attnum(&part, latest->deleted);
 		part.slot = table_slot_create(part.rel, NULL);
-		indexes = open_indexes(&part);
-		read_by_indexes(&part, *early);
+		indexes = dbp_is_columnar(part.rel) ? NIL : open_indexes(&part);
+		if (dbp_is_columnar(part.rel))
+			read_columnar(&part);
+		else
+			read_by_indexes(&part, *early);
 		*early = true;
 		if (part.scan != NULL)
 		{

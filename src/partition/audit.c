@@ -21,12 +21,13 @@ const char *dbp_event_actor = NULL;
 
 static DbpStatement insert_event = {
 	.sql = "INSERT INTO dbperf.partition_events (source, action, parent, partition, lower_bound,"
-		   " upper_bound, ms_waited, ms_held, tries, message, actor)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, session_user))",
+		   " upper_bound, ms_waited, ms_held, tries, message, actor, detail)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, session_user),"
+		   " $12::jsonb)",
 	.expected = SPI_OK_INSERT,
-	.nargs = 11,
+	.nargs = 12,
 	.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, FLOAT8OID, INT4OID,
-			  TEXTOID, TEXTOID},
+			  TEXTOID, TEXTOID, TEXTOID},
 };
 
 static DbpStatement look_at_end = {
@@ -55,13 +56,14 @@ dbp_audit_is_held(void)
 }
 
 /*
- * Add one event, in the current transaction.  SPI must be connected.
+ * Add one event, in the current transaction.  SPI must be connected.  What is
+ * about a table without a policy names only that.
  */
 void
 dbp_event_write(const DbpEvent *event)
 {
-	Datum values[11];
-	char nulls[11];
+	Datum values[12];
+	char nulls[12];
 	const DbpPolicy *policy = event->policy;
 	const DbpRange *range = event->range;
 	DbpIdentity saved;
@@ -71,7 +73,8 @@ dbp_event_write(const DbpEvent *event)
 	values[0] = dbp_text_or_null(event->source, &nulls[0]);
 	values[1] = dbp_text_or_null(event->action, &nulls[1]);
 	values[2] =
-		dbp_text_or_null(quote_qualified_identifier(policy->schema, policy->table), &nulls[2]);
+		dbp_text_or_null(policy ? quote_qualified_identifier(policy->schema, policy->table) : NULL,
+						 &nulls[2]);
 	values[3] = dbp_text_or_null(event->partition, &nulls[3]);
 	values[4] = dbp_text_or_null(range ? dbp_key_display(policy, range->lower) : event->lower_bound,
 								 &nulls[4]);
@@ -83,6 +86,7 @@ dbp_event_write(const DbpEvent *event)
 	values[8] = Int32GetDatum(event->cost ? event->cost->tries : 0);
 	values[9] = dbp_text_or_null(event->message, &nulls[9]);
 	values[10] = dbp_text_or_null(dbp_event_actor, &nulls[10]);
+	values[11] = dbp_text_or_null(event->detail, &nulls[11]);
 	dbp_statement_run(&insert_event, values, nulls);
 	dbp_restore_identity(&saved);
 }

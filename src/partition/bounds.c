@@ -39,6 +39,7 @@
 #include "utils/timestamp.h"
 
 #include "guc.h"
+#include "columnar/columnar.h"
 #include "partition/partition.h"
 
 static int64
@@ -384,7 +385,9 @@ table_is_empty(Oid relid, bool *known)
 		UnlockRelationOid(relid, AccessShareLock);
 		return true;
 	}
-	if (rel->rd_rel->relkind == RELKIND_RELATION && RelationGetNumberOfBlocks(rel) > 0)
+	/* rows of a compressed table may be on their way into it, in this very transaction */
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		(RelationGetNumberOfBlocks(rel) > 0 || dbp_is_columnar(rel)))
 	{
 		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 		TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);

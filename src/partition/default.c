@@ -35,6 +35,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "columnar/columnar.h"
 #include "partition/partition.h"
 
 /* Reading this much is a matter of a few milliseconds */
@@ -62,9 +63,10 @@ dbp_default_is_large(Oid defpart)
 		UnlockRelationOid(defpart, AccessShareLock);
 		return false;
 	}
+	/* what is compressed takes longer than its blocks tell */
 	large = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
 		(RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
-		 RelationGetNumberOfBlocks(rel) > SMALL_BLOCKS);
+		 RelationGetNumberOfBlocks(rel) > (dbp_is_columnar(rel) ? 1 : SMALL_BLOCKS));
 	relation_close(rel, AccessShareLock);
 	return large;
 }

@@ -35,25 +35,26 @@ static DbpStatement ask_restore = {
 static DbpStatement insert_run = {
 	.sql = "INSERT INTO dbperf.job_runs (status, finished_at, parents_checked, partitions_created,"
 		   " partitions_detached, partitions_dropped, failures, ms_waited, ms_held, tries, error,"
-		   " source, reason, parent, started_at, pid, backend_start)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+		   " partitions_compressed, source, reason, parent, started_at, pid, backend_start, job)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+		   " $18, $19)"
 		   " ON CONFLICT (run_id) DO NOTHING RETURNING run_id",
 	.expected = SPI_OK_INSERT_RETURNING,
-	.nargs = 17,
+	.nargs = 19,
 	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, FLOAT8OID,
-			  FLOAT8OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID,
-			  TIMESTAMPTZOID},
+			  FLOAT8OID, INT4OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+			  INT4OID, TIMESTAMPTZOID, TEXTOID},
 };
 
 static DbpStatement end_run = {
 	.sql = "UPDATE dbperf.job_runs SET status = $1, finished_at = $2, parents_checked = $3,"
 		   " partitions_created = $4, partitions_detached = $5, partitions_dropped = $6,"
-		   " failures = $7, ms_waited = $8, ms_held = $9, tries = $10, error = $11"
-		   " WHERE run_id = $12",
+		   " failures = $7, ms_waited = $8, ms_held = $9, tries = $10, error = $11,"
+		   " partitions_compressed = $12 WHERE run_id = $13",
 	.expected = SPI_OK_UPDATE,
-	.nargs = 12,
+	.nargs = 13,
 	.types = {TEXTOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, FLOAT8OID,
-			  FLOAT8OID, INT4OID, TEXTOID, INT8OID},
+			  FLOAT8OID, INT4OID, TEXTOID, INT4OID, INT8OID},
 };
 
 /*
@@ -129,6 +130,36 @@ static DbpStatement note_retire_state = {
 	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID},
 };
 
+static DbpStatement note_compress_state = {
+	.sql = "UPDATE dbperf.policy_state s SET compress_error = $2,"
+		   " compress_error_at = CASE WHEN $2 IS NOT NULL THEN clock_timestamp() END,"
+		   " compress_next_try_at = $3,"
+		   " compress_failures = CASE WHEN $4 THEN s.compress_failures + 1 ELSE 0 END"
+		   " WHERE s.parent IN (SELECT parent FROM dbperf.policy_state WHERE parent = $1"
+		   "  FOR UPDATE SKIP LOCKED)",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 4,
+	.types = {OIDOID, TEXTOID, TIMESTAMPTZOID, BOOLOID},
+};
+
+static DbpStatement begin_compress_attempt = {
+	.sql = "INSERT INTO dbperf.compression AS c (partition, attempt_run, attempts)"
+		   " VALUES ($1, $2, 1) ON CONFLICT (partition) DO UPDATE SET attempt_run = $2,"
+		   " attempts = 1 + CASE WHEN EXISTS (SELECT FROM dbperf.job_runs r"
+		   "  WHERE r.run_id = c.attempt_run AND r.status = 'crashed') THEN c.attempts ELSE 0 END"
+		   " RETURNING c.attempts",
+	.expected = SPI_OK_INSERT_RETURNING,
+	.nargs = 2,
+	.types = {OIDOID, INT8OID},
+};
+
+static DbpStatement end_compress_attempt = {
+	.sql = "UPDATE dbperf.compression SET attempt_run = NULL, attempts = 0 WHERE partition = $1",
+	.expected = SPI_OK_UPDATE,
+	.nargs = 1,
+	.types = {OIDOID},
+};
+
 static DbpStatement begin_attempt = {
 	.sql = "UPDATE dbperf.policy_state s SET attempt_run = $2, attempts = 1 +"
 		   " CASE WHEN EXISTS (SELECT FROM dbperf.job_runs r"
@@ -178,7 +209,7 @@ dbp_job_restore_in_progress(void)
 }
 
 /*
- * The first eleven arguments of both statements: how far a run has come.
+ * The first twelve arguments of both statements: how far a run has come.
  */
 static void
 set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult *result,
@@ -197,6 +228,7 @@ set_outcome(const char *status, TimestampTz finished_at, const DbpMaintainResult
 	values[8] = Float8GetDatum(cost->ms_held);
 	values[9] = Int32GetDatum(cost->tries);
 	values[10] = dbp_text_or_null(error, &nulls[10]);
+	values[11] = Int32GetDatum(result->compressed);
 }
 
 static void
@@ -204,12 +236,13 @@ insert_row(DbpJob *job, Datum *values, char *nulls)
 {
 	bool isnull;
 
-	values[11] = CStringGetTextDatum(job->source);
-	values[12] = CStringGetTextDatum(job->reason);
-	values[13] = dbp_text_or_null(job->parent, &nulls[13]);
-	values[14] = TimestampTzGetDatum(job->started_at);
-	values[15] = Int32GetDatum(MyProcPid);
-	values[16] = TimestampTzGetDatum(MyStartTimestamp);
+	values[12] = CStringGetTextDatum(job->source);
+	values[13] = CStringGetTextDatum(job->reason);
+	values[14] = dbp_text_or_null(job->parent, &nulls[14]);
+	values[15] = TimestampTzGetDatum(job->started_at);
+	values[16] = Int32GetDatum(MyProcPid);
+	values[17] = TimestampTzGetDatum(MyStartTimestamp);
+	values[18] = CStringGetTextDatum(job->job);
 	/* during a restore, the sequence may be behind the rows: on to the next number */
 	do
 	{
@@ -250,7 +283,7 @@ dbp_job_end(DbpJob *job, const char *status, const DbpMaintainResult *result, co
 	Datum minutes = Int32GetDatum(dbp_job_runs_retention);
 
 	set_outcome(status, GetCurrentTimestamp(), result, cost, error, values, nulls);
-	values[11] = Int64GetDatum(job->run_id);
+	values[12] = Int64GetDatum(job->run_id);
 	if (job->run_id != 0)
 		dbp_statement_run(&end_run, values, nulls);
 	else
@@ -341,4 +374,48 @@ dbp_job_retire_state(Oid parent, const char *message, TimestampTz next_try_at, b
 	values[2] = TimestampTzGetDatum(next_try_at);
 	values[3] = BoolGetDatum(failed);
 	dbp_statement_run(&note_retire_state, values, nulls);
+}
+
+/*
+ * The same for compressing.
+ */
+void
+dbp_job_compress_state(Oid parent, const char *message, TimestampTz next_try_at, bool failed)
+{
+	Datum values[4];
+	char nulls[4] = {' ', message == NULL ? 'n' : ' ', message == NULL ? 'n' : ' ', ' '};
+
+	values[0] = ObjectIdGetDatum(parent);
+	values[1] = message == NULL ? (Datum) 0 : CStringGetTextDatum(message);
+	values[2] = TimestampTzGetDatum(next_try_at);
+	values[3] = BoolGetDatum(failed);
+	dbp_statement_run(&note_compress_state, values, nulls);
+}
+
+/*
+ * Note that a run begins to compress a partition.  Returns how many runs in a
+ * row have, all but this one having crashed.
+ */
+int
+dbp_job_compress_attempt_begin(const DbpJob *job, Oid partition)
+{
+	Datum values[2];
+	bool isnull;
+	int attempts;
+
+	values[0] = ObjectIdGetDatum(partition);
+	values[1] = Int64GetDatum(job->run_id);
+	dbp_statement_run(&begin_compress_attempt, values, NULL);
+	attempts =
+		DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return attempts;
+}
+
+void
+dbp_job_compress_attempt_end(Oid partition)
+{
+	Datum value = ObjectIdGetDatum(partition);
+
+	dbp_statement_run(&end_compress_attempt, &value, NULL);
 }

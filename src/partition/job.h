@@ -16,7 +16,8 @@
 /* A run, as dbperf.job_runs shows it */
 typedef struct DbpJob
 {
-	int64 run_id; /* 0: no row yet */
+	int64 run_id;	 /* 0: no row yet */
+	const char *job; /* "maintenance", "compression" */
 	const char *source;
 	const char *reason;
 	const char *parent; /* NULL: all */
@@ -34,5 +35,9 @@ extern void dbp_job_attempt_end(Oid parent);
 extern void dbp_job_parent_state(Oid parent, const char *error, TimestampTz next_try_at);
 extern void dbp_job_retire_state(Oid parent, const char *message, TimestampTz next_try_at,
 								 bool failed);
+extern void dbp_job_compress_state(Oid parent, const char *message, TimestampTz next_try_at,
+								   bool failed);
+extern int dbp_job_compress_attempt_begin(const DbpJob *job, Oid partition);
+extern void dbp_job_compress_attempt_end(Oid partition);
 
 #endif /* DBP_JOB_H */

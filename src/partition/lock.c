@@ -49,7 +49,9 @@
 
 #include "compat.h"
 #include "partition/partition.h"
+#include "partition/compress.h"
 #include "partition/run.h"
+#include "worker/archiver.h"
 
 /* Pauses between the rounds of polling for one step, and within one */
 #define FIRST_PAUSE_MS 50
@@ -208,7 +210,8 @@ jittered(long ms)
 
 /*
  * Who holds the lock that could not be had, as "process 12, process 34".  An
- * autovacuum is asked to make way, as it is by anybody who waits in the queue.
+ * autovacuum is asked to make way, as it is by anybody who waits in the queue,
+ * and so is the compressing of a partition.
  */
 static char *
 describe_holders(const DbpLock *request, bool cancel_autovacuum)
@@ -230,6 +233,8 @@ describe_holders(const DbpLock *request, bool cancel_autovacuum)
 		if (cancel_autovacuum && (proc->statusFlags & PROC_IS_AUTOVACUUM) &&
 			!(proc->statusFlags & PROC_VACUUM_FOR_WRAPAROUND))
 			(void) kill(proc->pid, SIGINT);
+		if (cancel_autovacuum && !dbp_is_compressing)
+			(void) dbp_archivers_interrupt(proc->pid);
 	}
 	return buf.len > 0 ? buf.data : pstrdup("a process that has gone since");
 }

@@ -552,7 +552,7 @@ final_status(const DbpMaintainResult *result)
 	if (result->failed == 0)
 		return "ok";
 	return result->failed < result->parents ||
-			result->created + result->detached + result->dropped > 0
+			result->created + result->detached + result->dropped + result->compressed > 0
 		? "partial"
 		: "failed";
 }
@@ -573,13 +573,62 @@ nothing_to_do_yet(List *policies, DbpMaintainResult *result)
 	return true;
 }
 
+/*
+ * The parents (a list of oid) whose partitions are to be compressed in this
+ * run.  What failed waits for its time.
+ */
+static List *
+parents_to_compress(DbpRun *run, List *policies)
+{
+	const DbpMaintainRequest *request = run->request;
+	List *parents = NIL;
+	ListCell *cell;
+
+	if (!request->commit_each || raises_errors(request) || request->missing_table != NULL ||
+		request->only_retire || !(request->may_compress || request->background))
+		return NIL;
+	foreach(cell, policies)
+	{
+		const DbpPolicy *policy = lfirst(cell);
+
+		if (strcmp(request->reason, "schedule") == 0 &&
+			policy->compress_next_try_at > GetCurrentTimestamp())
+			dbp_run_due_at(run, policy->compress_next_try_at);
+		else
+			parents = lappend_oid(parents, policy->parent);
+	}
+	return parents;
+}
+
+/*
+ * Making partitions, and detaching and dropping them.
+ */
+static void
+maintain_parents(DbpRun *run, List *policies)
+{
+	const DbpMaintainRequest *request = run->request;
+	ListCell *cell;
+
+	foreach(cell, policies)
+	{
+		if (dbp_run_slice_is_over(run))
+			break;
+		run->result->parents++;
+		maintain_parent(run, lfirst(cell));
+	}
+	if (run->retiring != NIL && !dbp_run_slice_is_over(run))
+		dbp_retire_run(run, run->retiring, false);
+	if (request->background && request->missing_table == NULL)
+		finish_for_disabled(run);
+}
+
 void
 dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	DbpRun run = {0};
 	List *policies;
-	ListCell *cell;
+	List *compressing;
 
 	memset(result, 0, sizeof(DbpMaintainResult));
 	result->next_due =
@@ -598,6 +647,7 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 		MemoryContextDelete(run.context);
 		return;
 	}
+	run.job.job = request->only_compress ? "compression" : "maintenance";
 	run.job.source = request->source;
 	run.job.reason = request->reason;
 	run.job.started_at = GetCurrentTimestamp();
@@ -616,17 +666,19 @@ dbp_maintain_run(const DbpMaintainRequest *request, DbpMaintainResult *result)
 	}
 
 	run.checked = palloc(sizeof(Datum) * Max(1, list_length(policies)));
-	foreach(cell, policies)
+	compressing = parents_to_compress(&run, policies);
+	if (request->only_compress)
+		result->parents = list_length(policies);
+	else
+		maintain_parents(&run, policies);
+	/* last of all: it takes longer than anything else */
+	if (compressing != NIL && !dbp_run_slice_is_over(&run))
 	{
-		if (dbp_run_slice_is_over(&run))
-			break;
-		result->parents++;
-		maintain_parent(&run, lfirst(cell));
+		if (request->may_compress)
+			dbp_compress_run(&run, compressing);
+		else
+			dbp_compress_look(&run, compressing);
 	}
-	if (run.retiring != NIL && !dbp_run_slice_is_over(&run))
-		dbp_retire_run(&run, run.retiring, false);
-	if (request->background && request->missing_table == NULL)
-		finish_for_disabled(&run);
 	dbp_run_finish(&run, final_status(result));
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(run.context);

@@ -29,7 +29,9 @@ typedef struct DbpMaintainRequest
 	bool background;	  /* errors go to the log, not to a client */
 	ReturnSetInfo *rows;  /* NULL, or where a row for each step goes */
 	DbpReportStep report; /* NULL, or who is told of each step */
-	bool only_retire;	  /* nothing is made */
+	bool only_retire;	  /* nothing is made, nor compressed */
+	bool only_compress;	  /* nothing is made, nor retired */
+	bool may_compress;	  /* last of all; else it is only seen whether there is anything to */
 
 	/* for a backfill only: keys, as text */
 	const char *from_at;
@@ -58,8 +60,10 @@ typedef struct DbpMaintainResult
 	int created; /* partitions made */
 	int detached;
 	int dropped;
+	int compressed;		  /* or recompressed */
 	int failed;			  /* parents with an error */
 	bool more;			  /* the slice ended before the work did */
+	bool to_compress;	  /* something is due that was not allowed here */
 	TimestampTz next_due; /* when there will be something to do */
 } DbpMaintainResult;
 

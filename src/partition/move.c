@@ -43,6 +43,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "columnar/columnar.h"
 #include "compat.h"
 #include "partition/drain.h"
 
@@ -116,6 +117,9 @@ dbp_move_index(Relation source, AttrNumber column, Oid keytype)
 	Oid found = InvalidOid;
 	ListCell *cell;
 
+	/* its indexes lack the rows of batches */
+	if (dbp_is_columnar(source))
+		return InvalidOid;
 	foreach(cell, RelationGetIndexList(source))
 	{
 		Relation index = index_open(lfirst_oid(cell), AccessShareLock);
@@ -136,7 +140,7 @@ bool
 dbp_move_can_read(Relation source)
 {
 	return source->rd_rel->relkind == RELKIND_RELATION &&
-		source->rd_rel->relam == HEAP_TABLE_AM_OID;
+		(source->rd_rel->relam == HEAP_TABLE_AM_OID || dbp_is_columnar(source));
 }
 
 /*
@@ -162,8 +166,8 @@ dbp_move_check_source(Relation source)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("table \"%s\" has access method \"%s\", and rows are moved only between "
-						"tables of \"heap\"",
-						name, get_am_name(source->rd_rel->relam)),
+						"tables of \"heap\" and \"%s\"",
+						name, get_am_name(source->rd_rel->relam), DBP_COLUMNAR_AM),
 				 errhint("Move the rows of the default partition by hand.")));
 }
 
@@ -271,11 +275,13 @@ dbp_move_next_key(Oid defpart, const DbpPolicy *policy, int64 from, int64 *key)
 				 errmsg("default partition \"%s\" is large and has no index on column \"%s\"",
 						RelationGetRelationName(source), policy->column),
 				 errdetail("Each range would mean to read all of it, once while it is locked."),
-				 errhint("CREATE INDEX CONCURRENTLY ON %s (%s);",
-						 quote_qualified_identifier(get_namespace_name(
-														RelationGetNamespace(source)),
-													RelationGetRelationName(source)),
-						 quote_identifier(policy->column))));
+				 dbp_is_columnar(source)
+					 ? errhint("Decompress it first, with dbperf.decompress_partition().")
+					 : errhint("CREATE INDEX CONCURRENTLY ON %s (%s);",
+							   quote_qualified_identifier(get_namespace_name(
+															  RelationGetNamespace(source)),
+														  RelationGetRelationName(source)),
+							   quote_identifier(policy->column))));
 	found = OidIsValid(index)
 		? least_key_by_index(source, index, column, policy, snapshot, from, key)
 		: least_key(source, column, policy, snapshot, from, key);

@@ -72,6 +72,10 @@ typedef struct DbpPolicy
 	int retire_failures;	 /* the same for detaching and dropping */
 	TimestampTz retire_next_try_at;
 	char *retire_error;
+	List *sort_by;		   /* of column names, for compressing; NIL: the default */
+	int compress_failures; /* the same for compressing */
+	TimestampTz compress_next_try_at;
+	char *compress_error;
 } DbpPolicy;
 
 /* One partition as the catalogs have it */
@@ -257,13 +261,14 @@ typedef struct DbpEvent
 {
 	const char *source;
 	const char *action;
-	const DbpPolicy *policy;
-	const char *partition; /* NULL: none */
-	const DbpRange *range; /* NULL: none, or as text: */
+	const DbpPolicy *policy; /* NULL: the table is not managed */
+	const char *partition;	 /* NULL: none */
+	const DbpRange *range;	 /* NULL: none, or as text: */
 	const char *lower_bound;
 	const char *upper_bound;
 	const DbpCost *cost; /* NULL: none */
 	const char *message; /* NULL: none */
+	const char *detail;	 /* an object of JSON; NULL: none */
 } DbpEvent;
 
 /* Who is to be recorded, when a worker acts for somebody; NULL: the session user */

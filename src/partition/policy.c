@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -37,7 +38,8 @@ static DbpStatement select_policies = {
 		" p.anchor_key, p.time_zone, p.premake, p.naming_pattern, p.tablespace, p.lock_budget,"
 		" p.sanity_window, p.sanity_step, p.run_order, s.failures, s.next_try_at, s.last_error,"
 		" p.detach_after, p.detach_step, p.drop_after, p.drop_step, p.archive_schema, p.lock_tries,"
-		" s.retire_failures, s.retire_next_try_at, s.retire_error"
+		" s.retire_failures, s.retire_next_try_at, s.retire_error,"
+		" p.sort_by, s.compress_failures, s.compress_next_try_at, s.compress_error"
 		" FROM dbperf.policy p LEFT JOIN dbperf.policy_state s ON s.parent = p.parent"
 		" WHERE (p.parent = $1 OR $1 = 0) AND (p.enabled OR NOT $2)",
 	.expected = SPI_OK_SELECT,
@@ -58,6 +60,25 @@ text_column(int row, int number)
 	Datum value = column(row, number, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Of text[]; NULL: an empty list */
+static List *
+names_column(int row, int number)
+{
+	bool isnull;
+	Datum value = column(row, number, &isnull);
+	Datum *names;
+	int count;
+	List *list = NIL;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL,
+					  &count);
+	for (int i = 0; i < count; i++)
+		list = lappend(list, TextDatumGetCString(names[i]));
+	return list;
 }
 
 static int64
@@ -190,6 +211,12 @@ policy_from_row(int row)
 	value = column(row, 25, &isnull);
 	policy->retire_next_try_at = isnull ? 0 : DatumGetTimestampTz(value);
 	policy->retire_error = text_column(row, 26);
+	policy->sort_by = names_column(row, 27);
+	value = column(row, 28, &isnull);
+	policy->compress_failures = isnull ? 0 : DatumGetInt32(value);
+	value = column(row, 29, &isnull);
+	policy->compress_next_try_at = isnull ? 0 : DatumGetTimestampTz(value);
+	policy->compress_error = text_column(row, 30);
 	policy->tz = pg_tzset(policy->time_zone);
 	return policy;
 }

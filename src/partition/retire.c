@@ -66,8 +66,8 @@ typedef struct DbpStepWork
 	char *waits_for;
 } DbpStepWork;
 
-static Datum
-oid_array(List *oids)
+Datum
+dbp_oid_array(List *oids)
 {
 	Datum *values = palloc(sizeof(Datum) * Max(1, list_length(oids)));
 	ListCell *cell;
@@ -81,11 +81,11 @@ oid_array(List *oids)
 /*
  * Run a statement with an array of oid as the extension's owner.
  */
-static void
-ask(const char *sql, List *oids)
+void
+dbp_ask(const char *sql, List *oids)
 {
 	Oid types[1] = {OIDARRAYOID};
-	Datum values[1] = {oid_array(oids)};
+	Datum values[1] = {dbp_oid_array(oids)};
 	DbpIdentity saved;
 
 	dbp_become_extension(&saved);
@@ -119,9 +119,9 @@ dbp_retire_steps(List *parents)
 	MemoryContext caller = CurrentMemoryContext;
 	List *steps = NIL;
 
-	ask("SELECT parent, partition, action, concurrent, decision, reason"
-		" FROM dbperf.retire_steps($1)",
-		parents);
+	dbp_ask("SELECT parent, partition, action, concurrent, decision, reason"
+			" FROM dbperf.retire_steps($1)",
+			parents);
 	MemoryContextSwitchTo(caller);
 	for (uint64 row = 0; row < SPI_processed; row++)
 	{
@@ -181,7 +181,7 @@ count_orphans(void *arg)
 	DbpStepWork *work = arg;
 	double ms;
 	int64 orphans = dbp_referencing_rows(work->policy, work->step->partition,
-										 DatumGetArrayTypeP(oid_array(NIL)), &ms);
+										 DatumGetArrayTypeP(dbp_oid_array(NIL)), &ms);
 
 	if (orphans > 0)
 		ereport(ERROR,
@@ -310,41 +310,6 @@ do_detach(DbpStepWork *work, char **waits_for)
 	return do_phase(work, finalize, "detaching a partition");
 }
 
-/* What holds up the retiring of a parent, the gravest first, for health to tell */
-typedef enum
-{
-	HELD_WAITS,
-	HELD_PENDING, /* detached by half */
-	HELD_BLOCKED,
-	HELD_FAILED
-} DbpHeldRank;
-
-typedef struct DbpHeldUp
-{
-	Oid parent;
-	DbpHeldRank rank;
-	char *message;
-	int messages;
-	TimestampTz next_try;
-} DbpHeldUp;
-
-#define MAX_MESSAGES 3
-
-static DbpHeldUp *
-find_held_up(const DbpRun *run, Oid parent)
-{
-	ListCell *cell;
-
-	foreach(cell, run->held_up)
-	{
-		DbpHeldUp *held = lfirst(cell);
-
-		if (held->parent == parent)
-			return held;
-	}
-	return NULL;
-}
-
 /*
  * Note that a step was not done, why, and after how long to look again.
  */
@@ -352,28 +317,8 @@ static void
 hold_up(DbpStepWork *work, DbpHeldRank rank, const char *message, int seconds)
 {
 	DbpRun *run = work->run;
-	TimestampTz next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) seconds * 1000);
-	MemoryContext caller = MemoryContextSwitchTo(run->context);
-	DbpHeldUp *held = find_held_up(run, work->step->parent);
 
-	dbp_run_due_at(run, next);
-	if (held == NULL)
-	{
-		held = palloc0(sizeof(DbpHeldUp));
-		held->parent = work->step->parent;
-		held->next_try = next;
-		run->held_up = lappend(run->held_up, held);
-	}
-	if (held->messages == 0)
-		held->message = pstrdup(message);
-	else if (rank > held->rank)
-		held->message = psprintf("%s; %s", message, held->message);
-	else if (held->messages < MAX_MESSAGES)
-		held->message = psprintf("%s; %s", held->message, message);
-	held->messages++;
-	held->rank = Max(held->rank, rank);
-	held->next_try = Min(held->next_try, next);
-	MemoryContextSwitchTo(caller);
+	run->held_up = dbp_held_add(run, run->held_up, work->step->parent, rank, message, seconds);
 }
 
 /* As the plan calls what was found out only when it was tried */
@@ -419,7 +364,7 @@ note_failure(DbpStepWork *work, const ErrorData *error)
 				 errmsg("%s of partition %s failed: %s", step->action, step->name, error->message),
 				 error->detail ? errdetail_internal("%s", error->detail) : 0,
 				 error->hint ? errhint("%s", error->hint) : 0));
-	hold_up(work, HELD_FAILED, message, dbp_retry_seconds(policy->retire_failures));
+	hold_up(work, DBP_HELD_FAILED, message, dbp_retry_seconds(policy->retire_failures));
 	dbp_run_end_transaction(run);
 }
 
@@ -457,7 +402,7 @@ conclude(DbpStepWork *work, ErrorData *error, const char *waits_for)
 			psprintf("waits for the end of transactions that may still see it: %s", waits_for);
 
 		dbp_run_report(run, step->parent, step->name, step->action, "waiting", reason);
-		hold_up(work, HELD_PENDING, psprintf("%s of %s %s", step->action, step->name, reason),
+		hold_up(work, DBP_HELD_PENDING, psprintf("%s of %s %s", step->action, step->name, reason),
 				Min(PENDING_FIRST_SECONDS << Min(work->policy->retire_failures, 5),
 					PENDING_LAST_SECONDS));
 		dbp_run_end_transaction(run);
@@ -573,7 +518,7 @@ run_step(DbpRun *run, DbpStep *step)
 						   TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													   WAITING_CHECK_SECONDS * 1000));
 		else
-			hold_up(&work, waits ? HELD_WAITS : HELD_BLOCKED,
+			hold_up(&work, waits ? DBP_HELD_WAITS : DBP_HELD_BLOCKED,
 					psprintf("%s of %s: %s", step->action, step->name, step->reason),
 					WAITING_CHECK_SECONDS);
 		return STEP_WAITS;
@@ -588,7 +533,7 @@ load_steps(void *arg)
 {
 	List **lists = arg; /* parents in, steps out */
 
-	ask("SELECT dbperf.begin_retiring($1)", lists[0]);
+	dbp_ask("SELECT dbperf.begin_retiring($1)", lists[0]);
 	lists[1] = dbp_retire_steps(lists[0]);
 }
 
@@ -600,7 +545,7 @@ ask_next_due(void *arg)
 	bool isnull;
 	Datum value;
 
-	ask("SELECT dbperf.retire_next_due($1)", lists[0]);
+	dbp_ask("SELECT dbperf.retire_next_due($1)", lists[0]);
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	*due = isnull ? 0 : DatumGetTimestampTz(value);
 }
@@ -619,12 +564,12 @@ settle(DbpRun *run, List *parents)
 	foreach(cell, parents)
 	{
 		Oid parent = lfirst_oid(cell);
-		const DbpHeldUp *held = find_held_up(run, parent);
+		const DbpHeldUp *held = dbp_held_find(run->held_up, parent);
 		List *policies;
 
 		if (held != NULL)
 			dbp_job_retire_state(parent, held->message, held->next_try,
-								 held->rank == HELD_FAILED || held->rank == HELD_PENDING);
+								 held->rank == DBP_HELD_FAILED || held->rank == DBP_HELD_PENDING);
 		/* what the time slice left out is as it was */
 		if (held != NULL || run->result->more)
 			continue;
@@ -866,7 +811,9 @@ dbp_retire_serve(const DbpRemoteRequest *request)
 	asked.source = "manual";
 	asked.reason = "request";
 	asked.commit_each = true;
-	asked.only_retire = true;
+	asked.only_retire = !request->compress;
+	asked.only_compress = request->compress;
+	asked.may_compress = request->compress;
 	asked.report = dbp_remote_row;
 	dbp_maintain_run(&asked, &result);
 }

@@ -224,7 +224,13 @@ dbperf_step_locks(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	policy = dbp_policy_get(PG_GETARG_OID(0));
-	if (strcmp(action, "create") == 0)
+	if (strcmp(action, "compress") == 0 || strcmp(action, "recompress") == 0)
+	{
+		locks = dbp_lock_add(NIL, partition, ShareUpdateExclusiveLock);
+		/* later, and for a moment */
+		locks = list_concat(locks, dbp_lock_add(NIL, partition, AccessExclusiveLock));
+	}
+	else if (strcmp(action, "create") == 0)
 		locks = dbp_lock_list_for_attach(policy->parent, get_default_partition_oid(policy->parent));
 	else if (strcmp(action, "drop") == 0)
 		locks = dbp_drop_locks(partition);

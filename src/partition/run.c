@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -68,8 +70,15 @@ ErrorData *
 dbp_guarded_in_time(const DbpRun *run, const DbpPolicy *policy, DbpGuarded function, void *arg,
 					const char *what)
 {
+	return dbp_guarded_for(run,
+						   dbp_step_timeout + (policy->lock_tries + 1) * policy->lock_budget_ms,
+						   function, arg, what);
+}
+
+ErrorData *
+dbp_guarded_for(const DbpRun *run, int limit_ms, DbpGuarded function, void *arg, const char *what)
+{
 	static TimeoutId hard_limit = MAX_TIMEOUTS;
-	int limit_ms = dbp_step_timeout + (policy->lock_tries + 1) * policy->lock_budget_ms;
 	instr_time start;
 	ErrorData *error;
 
@@ -80,7 +89,7 @@ dbp_guarded_in_time(const DbpRun *run, const DbpPolicy *policy, DbpGuarded funct
 	INSTR_TIME_SET_CURRENT(start);
 	enable_timeout_after(STATEMENT_TIMEOUT, limit_ms);
 	/* as much again for whoever catches the cancel */
-	enable_timeout_after(hard_limit, 2 * limit_ms);
+	enable_timeout_after(hard_limit, limit_ms > INT_MAX / 2 ? INT_MAX : 2 * limit_ms);
 	error = dbp_guarded(function, arg);
 	disable_timeout(hard_limit, false);
 	disable_timeout(STATEMENT_TIMEOUT, false);

@@ -29,7 +29,8 @@ typedef struct DbpRun
 	int nchecked;
 	List *retiring;		   /* oids of parents whose partitions are to be retired */
 	List *finalized;	   /* oids of partitions whose detaching was tried already */
-	List *held_up;		   /* of DbpHeldUp, see retire.c */
+	List *held_up;		   /* of DbpHeldUp, see held.c: in their retiring */
+	List *compress_held;   /* the same in their being compressed */
 	MemoryContext context; /* outlives the transactions */
 } DbpRun;
 
@@ -51,6 +52,10 @@ extern ErrorData *dbp_guarded(DbpGuarded function, void *arg);
  */
 extern ErrorData *dbp_guarded_in_time(const DbpRun *run, const DbpPolicy *policy,
 									  DbpGuarded function, void *arg, const char *what);
+
+/* The same with another limit for each of the two */
+extern ErrorData *dbp_guarded_for(const DbpRun *run, int limit_ms, DbpGuarded function, void *arg,
+								  const char *what);
 
 /* End the transaction and begin the next, if the run commits as it goes */
 extern void dbp_run_end_transaction(const DbpRun *run);
@@ -83,8 +88,36 @@ extern void dbp_run_finish(DbpRun *run, const char *status);
 /* Seconds after which what failed so often before is tried again */
 extern int dbp_retry_seconds(int failures);
 
+/* held.c: what holds up a parent, the gravest first */
+typedef enum DbpHeldRank
+{
+	DBP_HELD_WAITS,
+	DBP_HELD_PENDING, /* detached by half */
+	DBP_HELD_BLOCKED,
+	DBP_HELD_FAILED
+} DbpHeldRank;
+
+typedef struct DbpHeldUp
+{
+	Oid parent;
+	DbpHeldRank rank;
+	char *message;
+	int messages;
+	TimestampTz next_try;
+} DbpHeldUp;
+
+extern DbpHeldUp *dbp_held_find(List *held_up, Oid parent);
+extern List *dbp_held_add(DbpRun *run, List *held_up, Oid parent, DbpHeldRank rank,
+						  const char *message, int seconds);
+
 /* retire.c */
+extern Datum dbp_oid_array(List *oids);
+extern void dbp_ask(const char *sql, List *oids);
 extern List *dbp_retire_half_done(void);
 extern void dbp_retire_run(DbpRun *run, List *parents, bool only_finalize);
+
+/* compress.c */
+extern void dbp_compress_run(DbpRun *run, List *parents);
+extern void dbp_compress_look(DbpRun *run, List *parents);
 
 #endif /* DBP_RUN_H */

@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "partition/compress.h"
 #include "partition/maintain.h"
 #include "partition/partition.h"
 #include "partition/retire.h"
@@ -291,7 +292,10 @@ run_in_transaction(FunctionCallInfo fcinfo, bool retire)
 	SPI_connect();
 	/* first what a worker does, as long as this transaction holds no locks */
 	if (retire)
+	{
 		dbp_retire_remotely(request.parent, request.rows);
+		dbp_compress_remotely(request.parent, request.rows);
+	}
 	dbp_maintain_run(&request, &result);
 	SPI_finish();
 	if (result.more)
@@ -339,6 +343,7 @@ dbperf_maintain(PG_FUNCTION_ARGS)
 				 errmsg("source must be \"manual\" or \"cron\", not \"%s\"", request.source)));
 	request.reason = strcmp(request.source, "cron") == 0 ? "schedule" : "request";
 	request.commit_each = true;
+	request.may_compress = true;
 	connect_non_atomic(fcinfo, "dbperf.maintain()");
 	dbp_maintain_run(&request, &result);
 	SPI_finish();

@@ -12,7 +12,7 @@
 
 #include "partition/partition.h"
 
-#define DBP_STATEMENT_ARGS 17
+#define DBP_STATEMENT_ARGS 19
 
 typedef struct DbpStatement
 {

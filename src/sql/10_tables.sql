@@ -27,6 +27,11 @@ CREATE TABLE dbperf.policy (
     require_archive    boolean   NOT NULL DEFAULT false,
     quiet_hours        text,
     lock_tries         integer   NOT NULL DEFAULT 4,
+    compress_after     interval,
+    compress_step      bigint,
+    sort_by            text[],
+    recompress_after   interval           DEFAULT '1 day',
+    recompress_rows    bigint    NOT NULL DEFAULT 100000,
     created_at         timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE dbperf.policy IS 'How the partitions of each managed table are to be; every row is validated when it is written';
@@ -54,6 +59,11 @@ COMMENT ON COLUMN dbperf.policy.archive_schema IS 'schema of detached partitions
 COMMENT ON COLUMN dbperf.policy.require_archive IS 'whether a partition is dropped only after confirm_archive()';
 COMMENT ON COLUMN dbperf.policy.quiet_hours IS 'HH:MM-HH:MM in time_zone, may go past midnight: nothing is detached or dropped in these hours';
 COMMENT ON COLUMN dbperf.policy.lock_tries IS 'how many rounds of polling for locks a partition is given before it has to wait for the next run';
+COMMENT ON COLUMN dbperf.policy.compress_after IS 'a partition becomes columnar storage once its upper bound is this old, for keys that are times; NULL: never';
+COMMENT ON COLUMN dbperf.policy.compress_step IS 'the same for plain numbers: once its upper bound lies this far behind the current key';
+COMMENT ON COLUMN dbperf.policy.sort_by IS 'columns that rows are sorted by when a partition is compressed; NULL: the first other index column, then the partition key';
+COMMENT ON COLUMN dbperf.policy.recompress_after IS 'rows of a compressed partition that were written or deleted since are merged into it when the first of them is this old; NULL: only by their number';
+COMMENT ON COLUMN dbperf.policy.recompress_rows IS 'and before that when there are this many';
 COMMENT ON COLUMN dbperf.policy.created_at IS 'when the table came under management; a row that arrives with another time than now comes from a dump';
 
 -- What the last run knew of each policy; made anew when it is lost.
@@ -68,6 +78,10 @@ CREATE TABLE dbperf.policy_state (
     retire_error_at timestamptz,
     retire_failures integer NOT NULL DEFAULT 0,
     retire_next_try_at timestamptz,
+    compress_error text,
+    compress_error_at timestamptz,
+    compress_failures integer NOT NULL DEFAULT 0,
+    compress_next_try_at timestamptz,
     clock_at       timestamptz,
     clock_suspect_until timestamptz,
     boot_id        text,
@@ -81,6 +95,9 @@ COMMENT ON TABLE dbperf.policy_state IS 'When each managed table was last looked
 COMMENT ON COLUMN dbperf.policy_state.retire_error IS 'what keeps partitions from being detached or dropped; NULL: nothing';
 COMMENT ON COLUMN dbperf.policy_state.retire_failures IS 'how often in a row that failed, or had to wait for others to end';
 COMMENT ON COLUMN dbperf.policy_state.retire_next_try_at IS 'when it is tried again; a call by hand does not wait for it';
+COMMENT ON COLUMN dbperf.policy_state.compress_error IS 'what keeps partitions from being compressed; NULL: nothing';
+COMMENT ON COLUMN dbperf.policy_state.compress_failures IS 'how often in a row that failed, or found the partition in use';
+COMMENT ON COLUMN dbperf.policy_state.compress_next_try_at IS 'when it is tried again; a call by hand does not wait for it';
 COMMENT ON COLUMN dbperf.policy_state.clock_at IS 'time at the last look for partitions to retire';
 COMMENT ON COLUMN dbperf.policy_state.clock_suspect_until IS 'the clock has jumped: until then nothing is detached or dropped by policy';
 COMMENT ON COLUMN dbperf.policy_state.boot_id IS 'start of the machine that this was in';
@@ -89,6 +106,38 @@ COMMENT ON COLUMN dbperf.policy_state.attempt_run IS 'run of the worker that mak
 COMMENT ON COLUMN dbperf.policy_state.attempts IS 'how many such runs there were in a row';
 COMMENT ON COLUMN dbperf.policy_state.restored_by IS 'process that brought the policy from a dump; NULL: it was made here';
 COMMENT ON COLUMN dbperf.policy_state.restorer_start IS 'start of that process';
+
+CREATE TABLE dbperf.compression (
+    partition        regclass PRIMARY KEY,
+    compressed_at    timestamptz,
+    recompressed_at  timestamptz,
+    rows             bigint,
+    raw_bytes        bigint,
+    compressed_bytes bigint,
+    late_rows        bigint NOT NULL DEFAULT 0,
+    kept_rows        bigint NOT NULL DEFAULT 0,
+    late_since       timestamptz,
+    counted_at       timestamptz,
+    changes          bigint,
+    hold_until       timestamptz,
+    attempt_run      bigint,
+    attempts         integer NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE dbperf.compression IS 'What is known of compressed tables beside what is in them; made anew when it is lost';
+COMMENT ON COLUMN dbperf.compression.partition IS 'the table, be it a partition or not';
+COMMENT ON COLUMN dbperf.compression.compressed_at IS 'when it was compressed; NULL: it is not, or not by compress_partition() or a policy';
+COMMENT ON COLUMN dbperf.compression.recompressed_at IS 'when late rows were last merged';
+COMMENT ON COLUMN dbperf.compression.rows IS 'rows that it had then';
+COMMENT ON COLUMN dbperf.compression.raw_bytes IS 'bytes with indexes and TOAST before it was compressed; when rows were merged since, in proportion to their number';
+COMMENT ON COLUMN dbperf.compression.compressed_bytes IS 'bytes after that';
+COMMENT ON COLUMN dbperf.compression.late_rows IS 'rows outside batches, and rows of batches that are deleted or changed, as last counted';
+COMMENT ON COLUMN dbperf.compression.kept_rows IS 'those of them that merging left as they are';
+COMMENT ON COLUMN dbperf.compression.late_since IS 'when the first of the others was found; NULL: there are none';
+COMMENT ON COLUMN dbperf.compression.counted_at IS 'when they were last counted';
+COMMENT ON COLUMN dbperf.compression.changes IS 'changed rows by the statistics of the server, at that time';
+COMMENT ON COLUMN dbperf.compression.hold_until IS 'a table that was decompressed by hand is not compressed by its policy before';
+COMMENT ON COLUMN dbperf.compression.attempt_run IS 'run that works on it, or crashed at it; NULL: none';
+COMMENT ON COLUMN dbperf.compression.attempts IS 'how many such runs there were in a row';
 
 CREATE SEQUENCE dbperf.job_runs_run_id_seq;
 CREATE TABLE dbperf.job_runs (
@@ -105,6 +154,7 @@ CREATE TABLE dbperf.job_runs (
     partitions_created integer NOT NULL DEFAULT 0,
     partitions_detached integer NOT NULL DEFAULT 0,
     partitions_dropped integer NOT NULL DEFAULT 0,
+    partitions_compressed integer NOT NULL DEFAULT 0,
     failures           integer NOT NULL DEFAULT 0,
     ms_waited          numeric(14,3) NOT NULL DEFAULT 0,
     ms_held            numeric(14,3) NOT NULL DEFAULT 0,
@@ -117,10 +167,12 @@ ALTER SEQUENCE dbperf.job_runs_run_id_seq OWNED BY dbperf.job_runs.run_id;
 CREATE INDEX job_runs_finished_at_idx ON dbperf.job_runs (finished_at);
 CREATE INDEX job_runs_running_idx ON dbperf.job_runs (run_id) WHERE status = 'running';
 COMMENT ON TABLE dbperf.job_runs IS 'One row for each run of maintenance, kept for dbperf.job_runs_retention';
+COMMENT ON COLUMN dbperf.job_runs.job IS 'maintenance, or compression where a process of its own does that';
 COMMENT ON COLUMN dbperf.job_runs.source IS 'worker, cron or manual';
 COMMENT ON COLUMN dbperf.job_runs.reason IS 'schedule, wake, missing_partition or request';
 COMMENT ON COLUMN dbperf.job_runs.parent IS 'the one table that the run was for; NULL: all';
 COMMENT ON COLUMN dbperf.job_runs.status IS 'running, ok, partial (some tables failed), failed, canceled, or crashed (its process ended before the run did)';
+COMMENT ON COLUMN dbperf.job_runs.partitions_compressed IS 'compressed, or had late rows merged';
 COMMENT ON COLUMN dbperf.job_runs.ms_waited IS 'milliseconds of polling for locks, while none was held';
 COMMENT ON COLUMN dbperf.job_runs.ms_held IS 'milliseconds that locks on the tables were held';
 
@@ -167,6 +219,7 @@ CREATE TABLE dbperf.audit_head (
 COMMENT ON TABLE dbperf.audit_head IS 'The end of the chain of partition_events';
 
 SELECT pg_catalog.pg_extension_config_dump('dbperf.policy', '');
+SELECT pg_catalog.pg_extension_config_dump('dbperf.compression', '');
 SELECT pg_catalog.pg_extension_config_dump('dbperf.job_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('dbperf.job_runs_run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('dbperf.partition_events', '');

@@ -137,7 +137,7 @@ AS $$
 BEGIN
     IF NOT isfinite(len) THEN
         RAISE EXCEPTION '% must be finite, not "%"', setting, len
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave detach_after and drop_after NULL for what is never to be done.';
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave detach_after, drop_after and compress_after NULL for what is never to be done.';
     END IF;
     IF extract(year FROM len) < 0 OR extract(month FROM len) < 0 OR extract(day FROM len) < 0
         OR len - date_trunc('day', len) < interval '0' THEN
@@ -167,6 +167,40 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dbperf.read_waiting_time(text, text) IS 'A time given as text, with its unit';
+
+-- The columns that partitions are to be sorted by have to be there, and to have an order.
+CREATE FUNCTION dbperf.check_sort_by(parent regclass, sort_by text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    col text;
+    typ text;
+BEGIN
+    IF sort_by = '{}' OR array_ndims(sort_by) > 1 OR array_position(sort_by, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'sort_by must be a list of columns, not "%"', sort_by
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave it NULL for the default order.';
+    END IF;
+    IF (SELECT count(DISTINCT c) FROM unnest(sort_by) c) < cardinality(sort_by) THEN
+        RAISE EXCEPTION 'a column appears twice in sort_by "%"', sort_by USING ERRCODE = 'duplicate_column';
+    END IF;
+    FOREACH col IN ARRAY coalesce(sort_by, '{}') LOOP
+        typ := (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+                WHERE a.attrelid = parent AND a.attname = col AND a.attnum > 0 AND NOT a.attisdropped);
+        IF typ IS NULL THEN
+            RAISE EXCEPTION 'column "%" of sort_by is not one of table %', col, parent USING ERRCODE = 'undefined_column';
+        END IF;
+        BEGIN
+            EXECUTE format('SELECT FROM (SELECT NULL::%s AS v LIMIT 0) s ORDER BY s.v', typ);
+        EXCEPTION WHEN undefined_function THEN
+            RAISE EXCEPTION 'column "%" of table % cannot be sorted by', col, parent
+                USING ERRCODE = 'datatype_mismatch', DETAIL = format('Type %s has no order.', typ);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dbperf.check_sort_by(regclass, text[]) IS 'Raises an error unless rows of the table can be sorted by these columns';
 
 -- Every row of dbperf.policy passes here, whoever writes it: manage(), a restore, or an UPDATE.
 CREATE FUNCTION dbperf.check_policy()
@@ -253,6 +287,11 @@ BEGIN
         END IF;
         PERFORM dbperf.check_waiting_time('detach_after', NEW.detach_after);
         PERFORM dbperf.check_waiting_time('drop_after', NEW.drop_after);
+        IF NEW.compress_step IS NOT NULL THEN
+            RAISE EXCEPTION 'compress_step is for keys that are plain numbers'
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Use compress_after.';
+        END IF;
+        PERFORM dbperf.check_waiting_time('compress_after', NEW.compress_after);
         IF NEW.drop_after < NEW.detach_after THEN
             RAISE EXCEPTION 'drop_after (%) must not be less than detach_after (%)', NEW.drop_after, NEW.detach_after
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'A partition is detached before it is dropped.';
@@ -282,6 +321,14 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = 'Use detach_step and drop_step, or give an epoch_unit if the key counts time.';
         END IF;
+        IF NEW.compress_after IS NOT NULL THEN
+            RAISE EXCEPTION 'compress_after is for keys that are times'
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'Use compress_step, or give an epoch_unit if the key counts time.';
+        END IF;
+        IF NEW.compress_step < 0 THEN
+            RAISE EXCEPTION 'compress_step must not be negative' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
         IF least(NEW.detach_step, NEW.drop_step) < 0 THEN
             RAISE EXCEPTION '% must not be negative', CASE WHEN NEW.detach_step < 0 THEN 'detach_step' ELSE 'drop_step' END
                 USING ERRCODE = 'invalid_parameter_value';
@@ -302,6 +349,22 @@ BEGIN
         RAISE EXCEPTION 'lock tries must be between 1 and 20, not %', NEW.lock_tries USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM dbperf.check_waiting_time('recycle_for', NEW.recycle_for);
+    PERFORM dbperf.check_waiting_time('recompress_after', NEW.recompress_after);
+    IF NEW.recompress_rows IS NULL OR NEW.recompress_rows < 1 THEN
+        RAISE EXCEPTION 'recompress_rows must be at least 1, not %', NEW.recompress_rows USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF TG_OP = 'INSERT' OR NEW.sort_by IS DISTINCT FROM OLD.sort_by THEN
+        BEGIN
+            PERFORM dbperf.check_sort_by(parent, NEW.sort_by);
+        EXCEPTION WHEN undefined_column THEN
+            IF TG_OP = 'UPDATE' OR NEW.created_at = now() THEN
+                RAISE;
+            END IF;
+            -- one error would cost a restore all policies
+            RAISE WARNING '%', SQLERRM USING ERRCODE = 'undefined_column', HINT = 'Partitions are compressed in the default order.';
+            NEW.sort_by := NULL;
+        END;
+    END IF;
     IF NEW.quiet_hours !~ '^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$'
         OR split_part(NEW.quiet_hours, '-', 1) = split_part(NEW.quiet_hours, '-', 2) THEN
         RAISE EXCEPTION 'quiet hours "%" are not two different times of day', NEW.quiet_hours
@@ -380,9 +443,12 @@ BEGIN
         DELETE FROM dbperf.policy_state WHERE parent = p.parent;
     ELSIF TG_OP = 'UPDATE' THEN
         -- what failed before may be mended now: no more waiting
-        UPDATE dbperf.policy_state SET next_try_at = NULL, retire_next_try_at = NULL WHERE parent = p.parent;
+        UPDATE dbperf.policy_state SET next_try_at = NULL, retire_next_try_at = NULL, compress_next_try_at = NULL WHERE parent = p.parent;
         IF num_nonnulls(p.detach_after, p.detach_step, p.drop_after, p.drop_step) = 0 THEN
             UPDATE dbperf.policy_state SET retire_error = NULL, retire_error_at = NULL, retire_failures = 0 WHERE parent = p.parent;
+        END IF;
+        IF num_nonnulls(p.compress_after, p.compress_step) = 0 THEN
+            UPDATE dbperf.policy_state SET compress_error = NULL, compress_error_at = NULL, compress_failures = 0 WHERE parent = p.parent;
         END IF;
     END IF;
     -- a restore: the events arrive as well, and say when it came under management
@@ -422,6 +488,9 @@ BEGIN
     DELETE FROM dbperf.recycle_bin b
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid IN (b.partition, b.parent);
+    DELETE FROM dbperf.compression c
+        USING pg_event_trigger_dropped_objects() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = c.partition;
     DELETE FROM dbperf.ingest_rules r
         USING pg_event_trigger_dropped_objects() d
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.objid = r.parent;
@@ -443,7 +512,7 @@ BEGIN
         AND e.seq IS NULL AND e.action = 'unmanage' AND e.parent = d.objid::text;
 END
 $$;
-COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes dropped tables from policies, recycle bin, ingest rules and rejects';
+COMMENT ON FUNCTION dbperf.forget_dropped() IS 'Event trigger: removes dropped tables from policies, recycle bin, compression, ingest rules and rejects';
 
 CREATE EVENT TRIGGER dbperf_forget_dropped ON sql_drop
     WHEN TAG IN ('DROP TABLE', 'DROP VIEW', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP TYPE', 'DROP EXTENSION')
@@ -523,7 +592,9 @@ CREATE FUNCTION dbperf.alter_policy(
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
     lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
     drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
-    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL,
+    compress_after text DEFAULT NULL, sort_by text[] DEFAULT NULL, recompress_after text DEFAULT NULL,
+    recompress_rows bigint DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -534,6 +605,8 @@ DECLARE
     is_time      boolean;
     never_detach boolean := coalesce(lower(detach_after) = 'never', false);
     never_drop   boolean := coalesce(lower(drop_after) = 'never', false);
+    never_press  boolean := coalesce(lower(compress_after) = 'never', false);
+    never_again  boolean := coalesce(lower(recompress_after) = 'never', false);
 BEGIN
     SELECT * INTO p FROM dbperf.policy q WHERE q.parent = alter_policy.parent FOR UPDATE;
     IF NOT FOUND THEN
@@ -571,11 +644,16 @@ BEGIN
         require_archive = coalesce(alter_policy.require_archive, p.require_archive),
         quiet_hours = CASE WHEN alter_policy.quiet_hours IN ('', 'none') THEN NULL
             ELSE coalesce(alter_policy.quiet_hours, p.quiet_hours) END,
-        lock_tries = coalesce(alter_policy.lock_tries, p.lock_tries)
+        lock_tries = coalesce(alter_policy.lock_tries, p.lock_tries),
+        compress_after = CASE WHEN is_time AND NOT never_press THEN coalesce(dbperf.read_waiting_time('compress_after', alter_policy.compress_after), p.compress_after) END,
+        compress_step = CASE WHEN NOT is_time AND NOT never_press THEN coalesce(alter_policy.compress_after::bigint, p.compress_step) END,
+        sort_by = CASE WHEN alter_policy.sort_by = '{}' THEN NULL ELSE coalesce(alter_policy.sort_by, p.sort_by) END,
+        recompress_after = CASE WHEN NOT never_again THEN coalesce(dbperf.read_waiting_time('recompress_after', alter_policy.recompress_after), p.recompress_after) END,
+        recompress_rows = coalesce(alter_policy.recompress_rows, p.recompress_rows)
     WHERE q.parent = alter_policy.parent;
 END
 $$;
-COMMENT ON FUNCTION dbperf.alter_policy(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'Changes the given settings of a policy; NULL leaves one as it is; '''' for tablespace, archive_schema and quiet_hours and ''never'' for detach_after and drop_after take one back';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer, text, text[], text, bigint) IS 'Changes the given settings of a policy; NULL leaves one as it is; '''' for tablespace, archive_schema and quiet_hours ''never'' for detach_after, drop_after, compress_after and recompress_after, and ''{}'' for sort_by take one back';
 
 CREATE FUNCTION dbperf.manage(
     parent regclass, partition_interval text DEFAULT NULL, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
@@ -583,7 +661,9 @@ CREATE FUNCTION dbperf.manage(
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
     lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
     drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
-    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL,
+    compress_after text DEFAULT NULL, sort_by text[] DEFAULT NULL, recompress_after text DEFAULT NULL,
+    recompress_rows bigint DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -602,7 +682,8 @@ BEGIN
         RAISE NOTICE 'table % is managed already: the given settings are changed', parent;
         PERFORM dbperf.alter_policy(parent, partition_interval, premake, anchor, time_zone, epoch_unit, naming_pattern,
                                     tablespace, enabled, run_order, lock_budget, sanity_window, detach_after, drop_after,
-                                    recycle_for, archive_schema, require_archive, quiet_hours, lock_tries);
+                                    recycle_for, archive_schema, require_archive, quiet_hours, lock_tries,
+                                    compress_after, sort_by, recompress_after, recompress_rows);
     ELSE
         key := dbperf.partition_key(parent);
         found_as := dbperf.infer_policy(parent);
@@ -610,13 +691,15 @@ BEGIN
         is_time := key.key_type NOT IN ('integer'::regtype, 'bigint'::regtype) OR epoch_unit IS NOT NULL;
         detach_after := CASE WHEN lower(detach_after) <> 'never' THEN detach_after END;
         drop_after := CASE WHEN lower(drop_after) <> 'never' THEN drop_after END;
+        compress_after := CASE WHEN lower(compress_after) <> 'never' THEN compress_after END;
         -- our own two tables have a customary length; any other is as its partitions are
         partition_interval := coalesce(partition_interval,
             CASE WHEN is_time THEN found_as.partition_interval::text ELSE found_as.partition_step::text END,
             CASE WHEN is_time THEN CASE named WHEN 'market_data' THEN '1 month' WHEN 'alert_logs' THEN '3 months' END END);
         INSERT INTO dbperf.policy (parent, partition_interval, partition_step, epoch_unit, premake, anchor, anchor_key,
             time_zone, naming_pattern, tablespace, enabled, run_order, lock_budget, sanity_window, sanity_step,
-            detach_after, detach_step, drop_after, drop_step, recycle_for, archive_schema, require_archive, quiet_hours, lock_tries)
+            detach_after, detach_step, drop_after, drop_step, recycle_for, archive_schema, require_archive, quiet_hours, lock_tries,
+            compress_after, compress_step, sort_by, recompress_after, recompress_rows)
         VALUES (parent,
             CASE WHEN is_time THEN partition_interval::interval END,
             CASE WHEN NOT is_time THEN partition_interval::bigint END,
@@ -641,14 +724,20 @@ BEGIN
             nullif(nullif(archive_schema, ''), 'none'),
             coalesce(require_archive, false),
             nullif(nullif(quiet_hours, ''), 'none'),
-            coalesce(lock_tries, 4));
+            coalesce(lock_tries, 4),
+            CASE WHEN is_time THEN dbperf.read_waiting_time('compress_after', compress_after) END,
+            CASE WHEN NOT is_time THEN compress_after::bigint END,
+            nullif(sort_by, '{}'),
+            CASE WHEN recompress_after IS NULL THEN '1 day'
+                 WHEN lower(recompress_after) <> 'never' THEN dbperf.read_waiting_time('recompress_after', recompress_after) END,
+            coalesce(recompress_rows, 100000));
     END IF;
     IF (SELECT q.enabled FROM dbperf.policy q WHERE q.parent = manage.parent) THEN
         PERFORM dbperf.make_missing(parent);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION dbperf.manage(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'Puts a range-partitioned table under management: its partitions are made ahead of time from now on';
+COMMENT ON FUNCTION dbperf.manage(regclass, text, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer, text, text[], text, bigint) IS 'Puts a range-partitioned table under management: its partitions are made ahead of time from now on';
 
 -- The same for those who give an interval or a number as such.
 CREATE FUNCTION dbperf.manage(
@@ -657,11 +746,13 @@ CREATE FUNCTION dbperf.manage(
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
     lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
     drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
-    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL,
+    compress_after text DEFAULT NULL, sort_by text[] DEFAULT NULL, recompress_after text DEFAULT NULL,
+    recompress_rows bigint DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
-COMMENT ON FUNCTION dbperf.manage(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'manage() with a partition interval of type interval';
+AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)';
+COMMENT ON FUNCTION dbperf.manage(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer, text, text[], text, bigint) IS 'manage() with a partition interval of type interval';
 
 CREATE FUNCTION dbperf.manage(
     parent regclass, partition_interval bigint, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
@@ -669,11 +760,13 @@ CREATE FUNCTION dbperf.manage(
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
     lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
     drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
-    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL,
+    compress_after text DEFAULT NULL, sort_by text[] DEFAULT NULL, recompress_after text DEFAULT NULL,
+    recompress_rows bigint DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
-COMMENT ON FUNCTION dbperf.manage(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'manage() with a number of keys as partition interval';
+AS 'SELECT dbperf.manage($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)';
+COMMENT ON FUNCTION dbperf.manage(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer, text, text[], text, bigint) IS 'manage() with a number of keys as partition interval';
 
 CREATE FUNCTION dbperf.alter_policy(
     parent regclass, partition_interval interval, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
@@ -681,11 +774,13 @@ CREATE FUNCTION dbperf.alter_policy(
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
     lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
     drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
-    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL,
+    compress_after text DEFAULT NULL, sort_by text[] DEFAULT NULL, recompress_after text DEFAULT NULL,
+    recompress_rows bigint DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
-COMMENT ON FUNCTION dbperf.alter_policy(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'alter_policy() with a partition interval of type interval';
+AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, interval, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer, text, text[], text, bigint) IS 'alter_policy() with a partition interval of type interval';
 
 CREATE FUNCTION dbperf.alter_policy(
     parent regclass, partition_interval bigint, premake integer DEFAULT NULL, anchor text DEFAULT NULL,
@@ -693,11 +788,13 @@ CREATE FUNCTION dbperf.alter_policy(
     tablespace name DEFAULT NULL, enabled boolean DEFAULT NULL, run_order integer DEFAULT NULL,
     lock_budget interval DEFAULT NULL, sanity_window text DEFAULT NULL, detach_after text DEFAULT NULL,
     drop_after text DEFAULT NULL, recycle_for interval DEFAULT NULL, archive_schema name DEFAULT NULL,
-    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL)
+    require_archive boolean DEFAULT NULL, quiet_hours text DEFAULT NULL, lock_tries integer DEFAULT NULL,
+    compress_after text DEFAULT NULL, sort_by text[] DEFAULT NULL, recompress_after text DEFAULT NULL,
+    recompress_rows bigint DEFAULT NULL)
 RETURNS void LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)';
-COMMENT ON FUNCTION dbperf.alter_policy(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer) IS 'alter_policy() with a number of keys as partition interval';
+AS 'SELECT dbperf.alter_policy($1, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)';
+COMMENT ON FUNCTION dbperf.alter_policy(regclass, bigint, integer, text, text, text, text, name, boolean, integer, interval, text, text, text, interval, name, boolean, text, integer, text, text[], text, bigint) IS 'alter_policy() with a number of keys as partition interval';
 
 CREATE FUNCTION dbperf.unmanage(parent regclass)
 RETURNS boolean

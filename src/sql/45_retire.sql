@@ -804,6 +804,10 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN action = 'drop' THEN format('DROP TABLE %s', dbperf.qualified_name(partition))
+    WHEN action IN ('compress', 'recompress') THEN (
+        SELECT format('SELECT * FROM dbperf.%s_partition(%L%s)', action, dbperf.qualified_name(partition),
+            CASE WHEN p.sort_by IS NULL THEN '' ELSE format(', %L', p.sort_by) END)
+        FROM dbperf.policy p WHERE p.parent = step_sql.parent)
     ELSE (SELECT string_agg(s.stmt, '; ') FROM (
         SELECT b.statement FROM dbperf.bin_foreign_keys(partition) b WHERE action = 'detach' AND NOT concurrent
         UNION ALL
@@ -821,7 +825,7 @@ AS $$
             WHERE action = 'detach' OR EXISTS (SELECT FROM dbperf.recycle_bin r WHERE r.partition = step_sql.partition AND r.state = 'detaching')
         ) AS s (stmt)) END
 $$;
-COMMENT ON FUNCTION dbperf.step_sql(oid, oid, text, boolean) IS 'The statements that one step of retiring comes to';
+COMMENT ON FUNCTION dbperf.step_sql(oid, oid, text, boolean) IS 'The statements that one step of retiring or compressing comes to';
 
 -- Who holds a lock that a step needs, and for how long the transaction has been open. Of processes that
 -- the user may not look into, the number is shown.
@@ -905,6 +909,9 @@ BEGIN
         UNION ALL
         SELECT 3, q.ord, q.parent, q.partition, q.action, q.concurrent, q.decision, q.reason, dbperf.qualified_name(q.partition), NULL
             FROM dbperf.retire_steps(parents) WITH ORDINALITY q (parent, partition, action, concurrent, decision, reason, ord) WHERE q.action <> 'finalize'
+        UNION ALL
+        SELECT 4, q.ord, q.parent, q.partition, q.action, false, q.decision, q.reason, dbperf.qualified_name(q.partition), NULL
+            FROM dbperf.compress_steps(parents, false) WITH ORDINALITY q (parent, partition, action, decision, reason, late_rows, ord)
         ORDER BY 1, 2
     LOOP
         SELECT * INTO p FROM dbperf.policy q WHERE q.parent = s.parent;
@@ -957,7 +964,7 @@ BEGIN
                 reason := SQLERRM;
             END;
         END IF;
-        IF decision = 'go' THEN
+        IF decision = 'go' AND s.phase < 4 THEN
             patience := extract(epoch FROM p.lock_budget) * p.lock_tries;
             waits := (SELECT string_agg(coalesce('process ' || (b ->> 'pid') || coalesce(' (' || (b ->> 'transaction_age_s') || ' s)', ''), 'a prepared transaction'), ', ')
                 FROM jsonb_array_elements(blockers) b WHERE coalesce((b ->> 'transaction_age_s')::float8, patience) >= patience);

@@ -97,14 +97,14 @@ BEGIN
     EXECUTE format('CREATE INDEX alert_logs_timestamp_instrument_id_idx ON %s.alert_logs ("timestamp", instrument_id)', s);
     EXECUTE format('CREATE INDEX alert_logs_fired_status_delivery_status_idx ON %s.alert_logs (fired_status, delivery_status)', s);
 
-    PERFORM dbperf.manage(format('%I.market_data', schema)::regclass, '1 month', 2);
-    PERFORM dbperf.manage(format('%I.alert_logs', schema)::regclass, '3 months', 1);
+    PERFORM dbperf.manage(format('%I.market_data', schema)::regclass, '1 month', 2, compress_after => '1 month');
+    PERFORM dbperf.manage(format('%I.alert_logs', schema)::regclass, '3 months', 1, compress_after => '3 months');
     PERFORM dbperf.add_market_data_rules(format('%I.market_data', schema)::regclass);
     PERFORM dbperf.enable_soft_delete(format('%I.market_data', schema)::regclass);
     PERFORM dbperf.enable_soft_delete(format('%I.alert_logs', schema)::regclass);
 END
 $$;
-COMMENT ON FUNCTION dbperf.create_market_schema(name) IS 'Makes instruments, alert_rules, market_data (monthly) and alert_logs (quarterly) as tables of the caller''s, and manages the latter two, with ingest rules and soft delete';
+COMMENT ON FUNCTION dbperf.create_market_schema(name) IS 'Makes instruments, alert_rules, market_data (monthly) and alert_logs (quarterly) as tables of the caller''s, and manages the latter two, with ingest rules and soft delete; they are compressed after a month and a quarter';
 
 CREATE FUNCTION dbperf.managed_table(name text)
 RETURNS regclass

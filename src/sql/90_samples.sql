@@ -64,7 +64,7 @@ INSERT INTO dbperf.metric (name, unit, better, label, description) VALUES
     ('partition_runway_periods',      'periods', 'higher', 'table', 'time until inserts find no partition, in partitions; not where premake is 0'),
     ('partition_missing',             'partitions', 'lower', 'table', 'partitions that maintenance would make now'),
     ('partition_default_rows',        'flag', 'lower', 'table', '1: the default partition has rows'),
-    ('partition_overdue',             'kinds', 'lower', 'table', 'kinds of work on a managed table that are overdue: maintenance, making partitions, retiring them'),
+    ('partition_overdue',             'kinds', 'lower', 'table', 'kinds of work on a managed table that are overdue: maintenance, making partitions, retiring and compressing them'),
     ('partition_bytes',               'bytes', NULL, 'table', 'size of the partitions of a managed table, indexes and TOAST included'),
     ('worker_silent_seconds',         's', 'lower', NULL, 'time since the background worker last showed a sign of life'),
     ('disk_free_percent',             '%', 'higher', 'tablespace', 'free space of the file system of a tablespace, or of WAL where it has its own'),
@@ -588,14 +588,14 @@ BEGIN
     SELECT v.metric, h.parent, v.value, NULL::text
     FROM jsonb_to_recordset(partitions) h (
             parent text, status text, partitions integer, missing integer, default_has_rows boolean, enabled boolean,
-            last_error text, retire_error text, last_run_at timestamptz, runway_periods double precision, total_bytes bigint),
+            last_error text, retire_error text, compress_error text, last_run_at timestamptz, runway_periods double precision, total_bytes bigint),
         LATERAL (VALUES
             ('partition_status', array_position('{ok,warning,critical}', h.status)::double precision - 1),
             ('partition_count', h.partitions),
             ('partition_runway_periods', h.runway_periods),
             ('partition_missing', h.missing),
             ('partition_default_rows', h.default_has_rows::integer),
-            ('partition_overdue', num_nonnulls(h.last_error, h.retire_error)
+            ('partition_overdue', num_nonnulls(h.last_error, h.retire_error, h.compress_error)
                 + (h.enabled AND h.last_run_at < clock_timestamp()
                    - greatest(2 * current_setting('dbperf.naptime', true)::interval, interval '1 hour') IS TRUE)::integer),
             ('partition_bytes', h.total_bytes)) v (metric, value)
@@ -802,7 +802,8 @@ BEGIN
     IF EXISTS (SELECT FROM dbperf.policy p WHERE p.parent = 'dbperf.metric_sample'::regclass) THEN
         PERFORM dbperf.make_missing('dbperf.metric_sample');
     ELSE
-        PERFORM dbperf.manage('dbperf.metric_sample', '1 day', premake => 2, drop_after => '30 days', recycle_for => '1 hour');
+        PERFORM dbperf.manage('dbperf.metric_sample', '1 day', premake => 2, drop_after => '30 days', recycle_for => '1 hour',
+            compress_after => '2 days', sort_by => '{at}');
     END IF;
     UPDATE dbperf.sampler_state SET settled_at = dbperf.clock();
 END

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * alone.c
- *		Has a sampler leave before a command for which it would be in the way.
+ *		Has sampler and archiver leave before a command for which they would be in
+ *		the way.
  *
  * DROP DATABASE, CREATE DATABASE from a template, ALTER DATABASE ... RENAME and
  * SET TABLESPACE wait 5 s for other connections to end, and then fail.
@@ -19,6 +20,7 @@
 #include "utils/acl.h"
 #include "utils/syscache.h"
 
+#include "archiver.h"
 #include "compat.h"
 #include "sampler.h"
 
@@ -45,15 +47,19 @@ may_be_alone(Oid dboid, Node *statement)
 	return allowed;
 }
 
-/* Returns the database, or InvalidOid: no sampler has to go */
+/* Returns the database, or InvalidOid: nobody has to go */
 static Oid
 make_way(const char *database, Node *statement)
 {
 	Oid dboid = get_database_oid(database, true);
 
-	if (!OidIsValid(dboid) || !may_be_alone(dboid, statement) || !dbp_samplers_make_way(dboid))
+	bool anybody;
+
+	if (!OidIsValid(dboid) || !may_be_alone(dboid, statement))
 		return InvalidOid;
-	return dboid;
+	anybody = dbp_samplers_make_way(dboid);
+	anybody = dbp_archivers_make_way(dboid) || anybody;
+	return anybody ? dboid : InvalidOid;
 }
 
 static const char *
@@ -114,7 +120,10 @@ process_utility(PlannedStmt *statement, const char *source, bool is_read_only,
 
 	/* until this commits, its lock has who comes wait */
 	if (OidIsValid(dboid) && !IsA(statement->utilityStmt, DropdbStmt))
+	{
 		dbp_samplers_come_back(dboid);
+		dbp_archivers_come_back(dboid);
+	}
 }
 
 /*

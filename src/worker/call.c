@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -19,9 +20,11 @@
 #include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "call.h"
 #include "compat.h"
@@ -198,6 +201,26 @@ dbp_simple_end(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
+}
+
+void
+dbp_call_settle_run(const char *status, const char *error)
+{
+	Oid types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
+	Datum values[4];
+
+	dbp_simple_begin();
+	values[0] = CStringGetTextDatum(status);
+	values[1] = CStringGetTextDatum(error);
+	values[2] = Int32GetDatum(MyProcPid);
+	values[3] = TimestampTzGetDatum(MyStartTimestamp);
+	if (SPI_execute_with_args("UPDATE dbperf.job_runs"
+							  " SET status = $1, error = $2,"
+							  " finished_at = pg_catalog.clock_timestamp()"
+							  " WHERE status = 'running' AND pid = $3 AND backend_start = $4",
+							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update dbperf.job_runs");
+	dbp_simple_end();
 }
 
 ErrorData *

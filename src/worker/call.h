@@ -38,6 +38,9 @@ extern void dbp_call_end(Portal portal);
 extern void dbp_simple_begin(void);
 extern void dbp_simple_end(void);
 
+/* Closes the row of job_runs that a run of this process could not close itself, in a transaction of its own */
+extern void dbp_call_settle_run(const char *status, const char *error);
+
 /*
  * Runs a function that makes such transactions. When it throws: rolls back, and
  * returns a copy of the error in that memory context. NULL: it did not.

@@ -161,6 +161,7 @@ run_request(DbpMaintainRequest *request)
 
 	report.created += result.created;
 	report.more = report.more || result.more;
+	report.to_compress = report.to_compress || result.to_compress;
 	report.delay_ms = Min(report.delay_ms, pause_until(result.next_due));
 }
 
@@ -237,9 +238,6 @@ run_guarded(void (*part)(void), MemoryContext context)
 static void
 settle_run(void)
 {
-	Oid types[] = {TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID};
-	Datum values[4];
-
 	if (!has_extension())
 	{
 		report.outcome = DBP_OUTCOME_NO_EXTENSION;
@@ -247,19 +245,8 @@ settle_run(void)
 		return;
 	}
 
-	values[0] = CStringGetTextDatum(report.outcome == DBP_OUTCOME_CANCELED ? "canceled" : "failed");
-	values[1] = CStringGetTextDatum(report.error);
-	values[2] = Int32GetDatum(MyProcPid);
-	values[3] = TimestampTzGetDatum(MyStartTimestamp);
-
-	dbp_simple_begin();
-	if (SPI_execute_with_args("UPDATE dbperf.job_runs"
-							  " SET status = $1, error = $2,"
-							  " finished_at = pg_catalog.clock_timestamp()"
-							  " WHERE status = 'running' AND pid = $3 AND backend_start = $4",
-							  lengthof(types), types, values, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not update dbperf.job_runs");
-	dbp_simple_end();
+	dbp_call_settle_run(report.outcome == DBP_OUTCOME_CANCELED ? "canceled" : "failed",
+						report.error);
 }
 
 /*

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "archiver.h"
 #include "compat.h"
 #include "dbperf.h"
 #include "guc.h"
@@ -269,9 +270,13 @@ run_cycle(void)
 		wait_ms = Min(wait_ms, start_due_workers(now));
 		dbp_plan_publish(now);
 		wait_ms = Min(wait_ms, dbp_samplers_refresh(now));
+		wait_ms = Min(wait_ms, dbp_archivers_refresh(now));
 	}
 	else
+	{
 		dbp_samplers_stop(now);
+		dbp_archivers_stop();
+	}
 	return Max(wait_ms, 1);
 }
 

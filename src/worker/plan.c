@@ -303,6 +303,98 @@ note_success(DbEntry *entry)
 	entry->last_error[0] = '\0';
 }
 
+/* Who comes again has to wait for its turn */
+static void
+note_compressing(DbEntry *entry, bool wanted, bool woken, TimestampTz now)
+{
+	if (wanted && !entry->to_compress)
+		entry->compress_since = now;
+	/* wake() does not wait for what failed */
+	if (wanted && woken)
+	{
+		entry->compress_woken = true;
+		entry->compress_at = now;
+	}
+	entry->to_compress = wanted;
+}
+
+Oid
+dbp_plan_first_archive(TimestampTz now, const Oid *busy, int nbusy, TimestampTz *at, bool *woken)
+{
+	HASH_SEQ_STATUS status;
+	DbEntry *entry;
+	DbEntry *first = NULL;
+
+	*at = DT_NOEND;
+	hash_seq_init(&status, databases);
+	while ((entry = (DbEntry *) hash_seq_search(&status)) != NULL)
+	{
+		bool is_busy = false;
+		TimestampTz entry_at;
+
+		for (int i = 0; i < nbusy; i++)
+			is_busy = is_busy || busy[i] == entry->dboid;
+		if (is_busy || !entry->to_compress || !entry->found)
+			continue;
+		/* farther away than any pause: the clock was set back */
+		entry_at = entry->compress_at > dbp_after_ms(now, DBP_BACKOFF_MAX_MS)
+			? now
+			: Max(entry->compress_at, now);
+		if (first == NULL || entry_at < *at ||
+			(entry_at == *at && entry->compress_since < first->compress_since))
+		{
+			first = entry;
+			*at = entry_at;
+		}
+	}
+	if (first == NULL)
+		return InvalidOid;
+	*woken = first->compress_woken;
+	if (*at <= now)
+		first->compress_woken = false;
+	return first->dboid;
+}
+
+void
+dbp_plan_conclude_archive(Oid dboid, const DbpReport *info, TimestampTz now)
+{
+	DbEntry *entry = (DbEntry *) hash_search(databases, &dboid, HASH_FIND, NULL);
+	int64 delay_ms = 0;
+
+	if (entry == NULL)
+		return;
+	entry->compress_since = now;
+	switch (info->outcome)
+	{
+		case DBP_OUTCOME_DONE:
+			entry->compress_failures = 0;
+			entry->to_compress = info->more || info->to_compress;
+			/* it found all places taken */
+			if (info->to_compress)
+				delay_ms = info->delay_ms;
+			/* when there will be something again is for maintenance to see */
+			if (!entry->to_compress)
+				entry->due_at = Min(entry->due_at, dbp_after_ms(now, info->delay_ms));
+			break;
+		case DBP_OUTCOME_NO_EXTENSION:
+			entry->to_compress = false;
+			break;
+		case DBP_OUTCOME_CANCELED:
+			delay_ms = DBP_CANCELED_MS;
+			break;
+		default:
+			entry->compress_failures++;
+			delay_ms = dbp_backoff_ms(entry->compress_failures, DBP_SECOND_MS, DBP_BACKOFF_MAX_MS);
+			if (entry->compress_failures == 1 && info->outcome == DBP_OUTCOME_FAILED)
+				ereport(LOG,
+						(errcode(info->sqlerrcode),
+						 errmsg("compressing partitions of database \"%s\" failed: %s",
+								NameStr(entry->name), info->error)));
+			break;
+	}
+	entry->compress_at = dbp_after_ms(now, Min(delay_ms, DBP_BACKOFF_MAX_MS));
+}
+
 void
 dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 {
@@ -351,6 +443,9 @@ dbp_plan_conclude(const DbpSlot *slot, TimestampTz now)
 		entry->due_at = Min(entry->due_at, dbp_after_ms(now, delay_ms));
 	else
 		entry->due_at = dbp_after_ms(now, delay_ms);
+
+	if (info->outcome == DBP_OUTCOME_DONE && slot->full_run)
+		note_compressing(entry, info->to_compress, slot->woken, now);
 
 	/* a client that keeps on sending rows nobody wants gets fewer answers */
 	if (info->outcome != DBP_OUTCOME_DONE || (!slot->full_run && info->created == 0))

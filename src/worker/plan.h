@@ -26,9 +26,14 @@ typedef struct DbEntry
 	int failures;	   /* failed runs in a row */
 	int fruitless;	   /* requests in a row that made no partition */
 	TimestampTz due_at;
-	TimestampTz missing_at; /* not before, for missing */
-	TimestampTz last_end;	/* of a worker; 0: none was there yet */
-	int gap_ms;				/* until the next one may come */
+	TimestampTz missing_at;		/* not before, for missing */
+	TimestampTz last_end;		/* of a worker; 0: none was there yet */
+	int gap_ms;					/* until the next one may come */
+	bool to_compress;			/* there is something for an archiver */
+	bool compress_woken;		/* found by a run that wake() called for */
+	TimestampTz compress_since; /* databases take turns */
+	TimestampTz compress_at;	/* not before */
+	int compress_failures;		/* of archivers, in a row */
 	char last_error[DBP_ERROR_LEN];
 } DbEntry;
 
@@ -48,6 +53,16 @@ extern bool dbp_plan_is_full_run(const DbEntry *entry, TimestampTz now);
 
 /* Draw the conclusions from what a worker left behind */
 extern void dbp_plan_conclude(const DbpSlot *slot, TimestampTz now);
+
+/*
+ * The database to start an archiver for, and when; InvalidOid: none. Those that
+ * are listed are left out.
+ */
+extern Oid dbp_plan_first_archive(TimestampTz now, const Oid *busy, int nbusy, TimestampTz *at,
+								  bool *woken);
+
+/* Draw the conclusions from what an archiver left behind */
+extern void dbp_plan_conclude_archive(Oid dboid, const DbpReport *info, TimestampTz now);
 
 /* The databases that have the extension; returns how many, at most max */
 extern int dbp_plan_list_found(Oid *dboids, int max);

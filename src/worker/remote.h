@@ -33,6 +33,7 @@ typedef struct DbpRemoteRequest
 	DbpRemoteKind kind;
 	Oid userid; /* GetUserId() of the caller: rights are checked again as this role */
 	Oid relid;	/* RETIRE: parent, or InvalidOid for all; DETACH, DROP: partition; else parent */
+	bool compress;		  /* RETIRE: compress what is due, and retire nothing */
 	int batch_size;		  /* DRAIN */
 	int patience_ms;	  /* MISSING: how long to try to get the locks */
 	TimestampTz asked_at; /* MISSING: since when */

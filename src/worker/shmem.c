@@ -14,6 +14,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "archiver.h"
 #include "compat.h"
 #include "dbperf.h"
 #include "guc.h"
@@ -97,6 +98,7 @@ dbp_worker_init(void)
 	dbp_shmem_init();
 	dbp_missing_init();
 	dbp_samplers_init();
+	dbp_archivers_init();
 	register_launcher();
 }
 

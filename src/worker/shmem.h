@@ -60,7 +60,8 @@ typedef enum DbpJobOutcome
 typedef struct DbpReport
 {
 	DbpJobOutcome outcome;
-	bool more; /* the time slice ended before the work did */
+	bool more;		  /* the time slice ended before the work did */
+	bool to_compress; /* there is something for an archiver */
 	int created;
 	int64 delay_ms; /* until something will fall due */
 	int sqlerrcode; /* of the failure */

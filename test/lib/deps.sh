@@ -85,7 +85,8 @@ install_packages()
 
 install_for_build()
 {
-	install_packages gcc libc6-dev make "postgresql-$PGMAJOR" "postgresql-server-dev-$PGMAJOR"
+	install_packages gcc libc6-dev make libzstd-dev "postgresql-$PGMAJOR" \
+		"postgresql-server-dev-$PGMAJOR"
 }
 
 # clang-format prints differently in every release, so the check uses this one or none.
@@ -94,6 +95,6 @@ install_for_test()
 	install_for_build
 	install_packages perl libipc-run-perl libtap-parser-sourcehandler-pgtap-perl \
 		"postgresql-$PGMAJOR-pgtap" "postgresql-$PGMAJOR-cron?" "postgresql-$PGMAJOR-partman?" \
-		"clang-format-14?" python3-sqlalchemy python3-greenlet python3-psycopg2 python3-asyncpg \
+		"clang-format-14?" "clang?" "libclang-rt-14-dev?" zstd python3-sqlalchemy python3-greenlet python3-psycopg2 python3-asyncpg \
 		python3-psycopg python3-jsonschema pgbouncer
 }

@@ -17,7 +17,8 @@ SELECT results_eq(format('SELECT arguments, result FROM pg_temp.signatures(ARRAY
         'lock_budget interval DEFAULT NULL::interval, sanity_window text DEFAULT NULL::text, '
         'detach_after text DEFAULT NULL::text, drop_after text DEFAULT NULL::text, recycle_for interval DEFAULT NULL::interval, '
         'archive_schema name DEFAULT NULL::name, require_archive boolean DEFAULT NULL::boolean, '
-        'quiet_hours text DEFAULT NULL::text, lock_tries integer DEFAULT NULL::integer', 'void'
+        'quiet_hours text DEFAULT NULL::text, lock_tries integer DEFAULT NULL::integer, compress_after text DEFAULT NULL::text, '
+        'sort_by text[] DEFAULT NULL::text[], recompress_after text DEFAULT NULL::text, recompress_rows bigint DEFAULT NULL::bigint', 'void'
     FROM unnest('{bigint,interval,text DEFAULT NULL::text}'::text[]) i$$), f || '()')
 FROM unnest('{manage,alter_policy}'::text[]) f;
 

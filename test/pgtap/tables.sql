@@ -10,7 +10,7 @@ RETURNS TABLE (col text, type text, default_value text, not_null boolean) LANGUA
     ORDER BY a.attnum
 $$;
 
-SELECT tables_are('dbperf', ARRAY['alert_events', 'alert_functions', 'alert_pending', 'alert_rules', 'alerts', 'audit_head', 'baseline_values', 'baselines', 'hourly_baselines', 'index_snapshots', 'ingest_rejects', 'ingest_rules', 'job_runs', 'metric', 'metric_sample', 'metric_series', 'monitoring', 'noted_regressions', 'notified_partitions', 'partition_events', 'policy', 'policy_state', 'pools', 'recycle_bin', 'sampler_state', 'soft_delete_log', 'soft_delete_tables']);
+SELECT tables_are('dbperf', ARRAY['alert_events', 'alert_functions', 'alert_pending', 'alert_rules', 'alerts', 'audit_head', 'baseline_values', 'baselines', 'compression', 'hourly_baselines', 'index_snapshots', 'ingest_rejects', 'ingest_rules', 'job_runs', 'metric', 'metric_sample', 'metric_series', 'monitoring', 'noted_regressions', 'notified_partitions', 'partition_events', 'policy', 'policy_state', 'pools', 'recycle_bin', 'sampler_state', 'soft_delete_log', 'soft_delete_tables']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('parent', 'regclass', '', true),
@@ -37,6 +37,11 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy')$$, $$VALUES
     ('require_archive', 'boolean', 'false', true),
     ('quiet_hours', 'text', '', false),
     ('lock_tries', 'integer', '4', true),
+    ('compress_after', 'interval', '', false),
+    ('compress_step', 'bigint', '', false),
+    ('sort_by', 'text[]', '', false),
+    ('recompress_after', 'interval', '''1 day''::interval', false),
+    ('recompress_rows', 'bigint', '100000', true),
     ('created_at', 'timestamp with time zone', 'now()', true)
 $$, 'columns of policy');
 
@@ -95,6 +100,10 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy_state')$$, $$VA
     ('retire_error_at', 'timestamp with time zone', '', false),
     ('retire_failures', 'integer', '0', true),
     ('retire_next_try_at', 'timestamp with time zone', '', false),
+    ('compress_error', 'text', '', false),
+    ('compress_error_at', 'timestamp with time zone', '', false),
+    ('compress_failures', 'integer', '0', true),
+    ('compress_next_try_at', 'timestamp with time zone', '', false),
     ('clock_at', 'timestamp with time zone', '', false),
     ('clock_suspect_until', 'timestamp with time zone', '', false),
     ('boot_id', 'text', '', false),
@@ -104,6 +113,23 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.policy_state')$$, $$VA
     ('restored_by', 'integer', '', false),
     ('restorer_start', 'timestamp with time zone', '', false)
 $$, 'columns of policy_state');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.compression')$$, $$VALUES
+    ('partition', 'regclass', '', true),
+    ('compressed_at', 'timestamp with time zone', '', false),
+    ('recompressed_at', 'timestamp with time zone', '', false),
+    ('rows', 'bigint', '', false),
+    ('raw_bytes', 'bigint', '', false),
+    ('compressed_bytes', 'bigint', '', false),
+    ('late_rows', 'bigint', '0', true),
+    ('kept_rows', 'bigint', '0', true),
+    ('late_since', 'timestamp with time zone', '', false),
+    ('counted_at', 'timestamp with time zone', '', false),
+    ('changes', 'bigint', '', false),
+    ('hold_until', 'timestamp with time zone', '', false),
+    ('attempt_run', 'bigint', '', false),
+    ('attempts', 'integer', '0', true)
+$$, 'columns of compression');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.job_runs')$$, $$VALUES
     ('run_id', 'bigint', 'nextval(''dbperf.job_runs_run_id_seq''::regclass)', true),
@@ -118,6 +144,7 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.job_runs')$$, $$VALUES
     ('partitions_created', 'integer', '0', true),
     ('partitions_detached', 'integer', '0', true),
     ('partitions_dropped', 'integer', '0', true),
+    ('partitions_compressed', 'integer', '0', true),
     ('failures', 'integer', '0', true),
     ('ms_waited', 'numeric(14,3)', '0', true),
     ('ms_held', 'numeric(14,3)', '0', true),
@@ -184,6 +211,7 @@ $$, 'columns of recycle_bin');
 SELECT col_is_pk('dbperf', 'policy', 'parent', 'parent of policy');
 SELECT col_is_pk('dbperf', 'policy_state', 'parent', 'parent of policy_state');
 SELECT col_is_pk('dbperf', 'recycle_bin', 'partition', 'partition of recycle_bin');
+SELECT col_is_pk('dbperf', 'compression', 'partition', 'partition of compression');
 SELECT col_is_pk('dbperf', 'job_runs', 'run_id', 'run_id of job_runs');
 SELECT col_is_pk('dbperf', 'partition_events', 'event_id', 'event_id of partition_events');
 SELECT col_is_unique('dbperf', 'partition_events', 'seq', 'seq of partition_events');
@@ -196,7 +224,7 @@ SELECT throws_ok(format('INSERT INTO dbperf.recycle_bin (partition, parent, stat
 -- what a restored dump needs: the tables whose rows are users' own
 SELECT is(ARRAY(SELECT c.relname FROM pg_extension e, unnest(e.extconfig) o JOIN pg_class c ON c.oid = o
                 WHERE e.extname = 'tradeassist_dbperf' AND c.relkind = 'r' ORDER BY 1)::text[],
-          '{alert_events,alert_functions,alert_rules,alerts,audit_head,baseline_values,baselines,hourly_baselines,index_snapshots,ingest_rejects,ingest_rules,job_runs,metric_series,monitoring,partition_events,policy,pools,recycle_bin,soft_delete_log,soft_delete_tables}', 'tables that are dumped');
+          '{alert_events,alert_functions,alert_rules,alerts,audit_head,baseline_values,baselines,compression,hourly_baselines,index_snapshots,ingest_rejects,ingest_rules,job_runs,metric_series,monitoring,partition_events,policy,pools,recycle_bin,soft_delete_log,soft_delete_tables}', 'tables that are dumped');
 SELECT has_index('dbperf', 'job_runs', 'job_runs_finished_at_idx', 'finished_at');
 SELECT has_index('dbperf', 'partition_events', 'partition_events_parent_at_idx', ARRAY['parent', 'at']);
 

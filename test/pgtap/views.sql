@@ -23,7 +23,12 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partitions')$$, $$VALU
     ('total_bytes', 'bigint'),
     ('access_method', 'name'),
     ('tablespace', 'name'),
-    ('last_write', 'timestamp with time zone')
+    ('last_write', 'timestamp with time zone'),
+    ('raw_bytes', 'bigint'),
+    ('compressed_bytes', 'bigint'),
+    ('late_rows', 'bigint'),
+    ('compressed_at', 'timestamp with time zone'),
+    ('recompress_at', 'timestamp with time zone')
 $$, 'columns of partitions');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.ingest_rate')$$, $$VALUES
@@ -67,7 +72,16 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_health')$$, 
     ('retire_error', 'text'),
     ('retire_error_at', 'timestamp with time zone'),
     ('retire_failures', 'integer'),
-    ('retire_next_try_at', 'timestamp with time zone')
+    ('retire_next_try_at', 'timestamp with time zone'),
+    ('compressed', 'integer'),
+    ('raw_bytes', 'bigint'),
+    ('compressed_bytes', 'bigint'),
+    ('late_rows', 'bigint'),
+    ('recompress_at', 'timestamp with time zone'),
+    ('compress_error', 'text'),
+    ('compress_error_at', 'timestamp with time zone'),
+    ('compress_failures', 'integer'),
+    ('compress_next_try_at', 'timestamp with time zone')
 $$, 'columns of partition_health');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_metrics')$$, $$VALUES
@@ -87,7 +101,12 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partition_metrics')$$,
     ('blocks_hit', 'bigint'),
     ('cache_hit_ratio', 'numeric'),
     ('last_vacuum', 'timestamp with time zone'),
-    ('last_analyze', 'timestamp with time zone')
+    ('last_analyze', 'timestamp with time zone'),
+    ('access_method', 'name'),
+    ('raw_bytes', 'bigint'),
+    ('compressed_bytes', 'bigint'),
+    ('late_rows', 'bigint'),
+    ('recompress_at', 'timestamp with time zone')
 $$, 'columns of partition_metrics');
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.worker_status')$$, $$VALUES

@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ *
+ * general.c
+ *		General compression with zstd.
+ *
+ * Frames are as small as they get: no magic number, no length of the content
+ * (whoever decompresses knows it), no checksum (the batch has one).
+ *
+ * Of zstd's experimental interface only values of parameters are used, which
+ * have been the same since 1.4.0, no functions: those a shared library need not
+ * have.
+ *
+ *-------------------------------------------------------------------------
+ */
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
+#include <string.h>
+
+#include "codec/general.h"
+
+/* The default effort tries a quick level, and a slower one where that found something */
+#define QUICK_LEVEL 3
+#define SLOW_LEVEL 6
+#define BEST_LEVEL 19
+
+/* Twice the time is well spent on small inputs only: those of most columns */
+#define SLOW_MAX ((size_t) 1024 * 1024)
+
+/* A context that has grown beyond this is not kept */
+#define KEEP_MAX ((size_t) 8 * 1024 * 1024)
+
+/* One for each process: making one anew takes longer than most chunks do */
+static ZSTD_CCtx *compressor = NULL;
+static ZSTD_DCtx *decompressor = NULL;
+
+static bool
+prepare_compressor(int level)
+{
+	if (compressor == NULL)
+	{
+		compressor = ZSTD_createCCtx();
+		if (compressor == NULL)
+			return false;
+		if (ZSTD_isError(
+				ZSTD_CCtx_setParameter(compressor, ZSTD_c_format, ZSTD_f_zstd1_magicless)) ||
+			ZSTD_isError(ZSTD_CCtx_setParameter(compressor, ZSTD_c_contentSizeFlag, 0)))
+		{
+			ZSTD_freeCCtx(compressor);
+			compressor = NULL;
+			return false;
+		}
+	}
+	return !ZSTD_isError(ZSTD_CCtx_setParameter(compressor, ZSTD_c_compressionLevel, level));
+}
+
+/* To room bytes at out: the length of the frame, or 0 where it failed */
+static size_t
+compress_at(const uint8_t *in, size_t len, int level, uint8_t *out, size_t room)
+{
+	size_t result;
+
+	if (!prepare_compressor(level))
+		return 0;
+	result = ZSTD_compress2(compressor, out, room, in, len);
+	if (ZSTD_sizeof_CCtx(compressor) > KEEP_MAX)
+	{
+		ZSTD_freeCCtx(compressor);
+		compressor = NULL;
+	}
+	return ZSTD_isError(result) ? 0 : result;
+}
+
+bool
+dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out)
+{
+	size_t room = ZSTD_compressBound(len);
+	size_t first;
+	size_t second;
+
+	if (ZSTD_isError(room) || !dbp_buffer_reserve(out, room))
+		return false;
+	first = compress_at(in, len, effort >= DBP_EFFORT_BEST ? BEST_LEVEL : QUICK_LEVEL,
+						out->data + out->len, room);
+	if (first == 0)
+		return false;
+
+	/* Below that the quick level found nothing, so there is nothing */
+	if (effort < DBP_EFFORT_BEST && len <= SLOW_MAX && first < len - len / 32)
+	{
+		if (!dbp_buffer_reserve(out, first + room))
+			return false;
+		second = compress_at(in, len, SLOW_LEVEL, out->data + out->len + first, room);
+		if (second == 0)
+			return false;
+		if (second < first)
+		{
+			memmove(out->data + out->len, out->data + out->len + first, second);
+			first = second;
+		}
+	}
+	out->len += first;
+	return true;
+}
+
+bool
+dbp_general_decompress(const uint8_t *in, size_t len, uint8_t *out, size_t outlen)
+{
+	if (decompressor == NULL)
+	{
+		decompressor = ZSTD_createDCtx();
+		if (decompressor == NULL)
+			return false;
+		if (ZSTD_isError(
+				ZSTD_DCtx_setParameter(decompressor, ZSTD_d_format, ZSTD_f_zstd1_magicless)))
+		{
+			ZSTD_freeDCtx(decompressor);
+			decompressor = NULL;
+			return false;
+		}
+	}
+	/* Nothing at all would be nothing decompressed, but no frame is that short */
+	return len > 0 && ZSTD_decompressDCtx(decompressor, out, outlen, in, len) == outlen;
+}

@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * ints_parts.c
+ *		Integers in two parts: factors, quotients and remainders.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+
+#include "codec/bits.h"
+#include "codec/ints_nested.h"
+
+/* Whether it is worth it is seen by so many values */
+#define SAMPLE 128
+
+#define MAX_ZEROS 18
+
+static const int64_t powers[MAX_ZEROS + 1] = {1,
+											  10,
+											  100,
+											  1000,
+											  10000,
+											  100000,
+											  1000000,
+											  10000000,
+											  100000000,
+											  1000000000,
+											  INT64_C(10000000000),
+											  INT64_C(100000000000),
+											  INT64_C(1000000000000),
+											  INT64_C(10000000000000),
+											  INT64_C(100000000000000),
+											  INT64_C(1000000000000000),
+											  INT64_C(10000000000000000),
+											  INT64_C(100000000000000000),
+											  INT64_C(1000000000000000000)};
+
+/* How many zeros the number ends in; 0 has none here */
+static int
+count_zeros(int64_t *value)
+{
+	int zeros = 0;
+
+	if (*value == 0)
+		return 0;
+	while (zeros < MAX_ZEROS && *value % 10 == 0)
+	{
+		*value /= 10;
+		zeros++;
+	}
+	return zeros;
+}
+
+/* bits: what a value takes otherwise */
+bool
+dbp_tens_worth(const uint64_t *values, int n, float bits)
+{
+	uint32_t counts[MAX_ZEROS + 1] = {0};
+	int step = n / SAMPLE + 1;
+	uint32_t counted = 0;
+	float cost = 0;
+
+	for (int i = 0; i < n; i += step)
+	{
+		int64_t value = (int64_t) values[i];
+
+		counts[count_zeros(&value)]++;
+		counted++;
+		cost += (float) dbp_bit_width(dbp_zigzag((uint64_t) value));
+	}
+	if (counts[0] > counted - counted / 10)
+		return false;
+	for (int i = 0; i <= MAX_ZEROS; i++)
+		cost += (float) counts[i] * (dbp_rough_log2(counted) - dbp_rough_log2(counts[i]));
+	/* the estimate is on the safe side: lengths of the numbers are not coded so badly */
+	return cost / (float) counted - 1 < bits;
+}
+
+bool
+dbp_tens_write(const uint64_t *values, int n, int effort, DbpIntsKinds kinds, DbpBuffer *out)
+{
+	uint64_t *zeros = malloc((size_t) n * 2 * sizeof(*zeros));
+	uint64_t *rests = zeros + n;
+	bool done;
+
+	if (zeros == NULL)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		int64_t value = (int64_t) values[i];
+
+		zeros[i] = (uint64_t) count_zeros(&value);
+		rests[i] = (uint64_t) value;
+	}
+	done = dbp_ints_write_part(zeros, n, effort, kinds, out) &&
+		dbp_ints_write(rests, n, effort, kinds, out);
+	free(zeros);
+	return done;
+}
+
+bool
+dbp_tens_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+{
+	uint64_t *zeros = malloc((size_t) n * sizeof(*zeros));
+	bool good = zeros != NULL && dbp_ints_read_part(&in, n, kinds, zeros) &&
+		dbp_ints_read(in.at, in.left, n, kinds, values);
+
+	for (int i = 0; good && i < n; i++)
+	{
+		good = zeros[i] <= MAX_ZEROS;
+		if (good)
+			values[i] *= (uint64_t) powers[zeros[i]];
+	}
+	free(zeros);
+	return good;
+}
+
+/* Towards negative infinity, so that the remainder is never negative */
+static int64_t
+divide_down(int64_t value, int64_t divisor)
+{
+	int64_t quotient = value / divisor;
+
+	return quotient - (value % divisor < 0);
+}
+
+/* So many different remainders, of so many values, are few */
+#define FEW_REMAINDERS 16
+#define SPLIT_SAMPLE 64
+
+static bool
+has_few_remainders(const uint64_t *values, int n, int64_t divisor)
+{
+	int64_t remainders[FEW_REMAINDERS];
+	int found = 0;
+	int step = n / SPLIT_SAMPLE + 1;
+
+	for (int i = 0; i < n; i += step)
+	{
+		int64_t value = (int64_t) values[i];
+		int64_t remainder = value - divisor * divide_down(value, divisor);
+		int at = 0;
+
+		while (at < found && remainders[at] != remainder)
+			at++;
+		if (at < found)
+			continue;
+		if (found == FEW_REMAINDERS)
+			return false;
+		remainders[found++] = remainder;
+	}
+	return true;
+}
+
+uint64_t
+dbp_split_divisor(const uint64_t *values, int n)
+{
+	int64_t max = 0;
+	int step = n / SPLIT_SAMPLE + 1;
+
+	for (int i = 0; i < n; i += step)
+	{
+		int64_t value = (int64_t) values[i];
+
+		max |= value < 0 ? ~value : value;
+	}
+	/* without many different values there is no point */
+	if (has_few_remainders(values, n, INT64_MAX))
+		return 0;
+	for (int i = MAX_ZEROS; i > 1; i--)
+	{
+		if (powers[i] < max && has_few_remainders(values, n, powers[i]))
+			return (uint64_t) powers[i];
+	}
+	for (int bits = 56; bits > 7; bits -= 4)
+	{
+		if (max >> bits > 0 && has_few_remainders(values, n, INT64_C(1) << bits))
+			return UINT64_C(1) << bits;
+	}
+	return 0;
+}
+
+bool
+dbp_split_write(const uint64_t *values, int n, uint64_t divisor, int effort, DbpIntsKinds kinds,
+				DbpBuffer *out)
+{
+	uint64_t *quotients = malloc((size_t) n * 2 * sizeof(*quotients));
+	uint64_t *remainders = quotients + n;
+	bool done;
+
+	if (quotients == NULL)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		quotients[i] = (uint64_t) divide_down((int64_t) values[i], (int64_t) divisor);
+		remainders[i] = values[i] - quotients[i] * divisor;
+	}
+	done = dbp_append_varint(out, divisor) &&
+		dbp_ints_write_part(remainders, n, effort, kinds, out) &&
+		dbp_ints_write(quotients, n, effort, kinds, out);
+	free(quotients);
+	return done;
+}
+
+bool
+dbp_split_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+{
+	uint64_t divisor;
+	uint64_t *remainders = malloc((size_t) n * sizeof(*remainders));
+	bool good = remainders != NULL && dbp_read_varint(&in, &divisor) &&
+		dbp_ints_read_part(&in, n, kinds, remainders) &&
+		dbp_ints_read(in.at, in.left, n, kinds, values);
+
+	for (int i = 0; good && i < n; i++)
+		values[i] = values[i] * divisor + remainders[i];
+	free(remainders);
+	return good;
+}
