@@ -4,6 +4,7 @@
 #   make demo, make demo-stop                 a private cluster with data in it, to try things on
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
+#   make test-cassert                         the suite on a server with assertions, built from Debian's source
 #   make bench-partitions, bench-retire, bench-ingest, bench-latest, bench-monitoring, bench-columnar
 #                                             the measurements
 #   make format, make format-check            clang-format 14
@@ -101,6 +102,9 @@ quick:
 test-matrix:
 	@test/matrix/run.sh 17 18
 
+test-cassert:
+	@test/cassert/run.sh
+
 test-bare:
 	@test/matrix/run.sh bare
 
@@ -130,4 +134,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-bare bench-partitions bench-retire bench-ingest bench-latest bench-monitoring bench-columnar format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-cassert test-bare bench-partitions bench-retire bench-ingest bench-latest bench-monitoring bench-columnar format format-check FORCE

@@ -7,6 +7,7 @@
 # ordinary build, which is the one left installed. Environment:
 #   PGMAJOR=17       another PostgreSQL release (default: this Debian release's own)
 #   TESTS='a* b'     only tests whose names match one of these patterns
+#   SERVER_OPTIONS   one more setting of the servers of pg_regress, isolation and pgTAP tests
 #   KEEP=1           keep the working directory (logs, results) and say where it is
 set -euo pipefail
 
@@ -84,7 +85,7 @@ start_cluster()
 	as_postgres mkdir "$CLUSTER"
 	cluster_init "$CLUSTER" "shared_preload_libraries = 'tradeassist_dbperf'" \
 		"dbperf.enabled = off" "wal_level = logical" "max_prepared_transactions = 10" \
-		"autovacuum = off" "fsync = off" "log_line_prefix = '%m [%p] %q%a '"
+		"autovacuum = off" "fsync = off" "log_line_prefix = '%m [%p] %q%a '" ${SERVER_OPTIONS:+"$SERVER_OPTIONS"}
 	cluster_start "$CLUSTER"
 }
 

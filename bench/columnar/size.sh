@@ -67,13 +67,14 @@ report_size()
 	size_row "order-0 entropy of the columns" \
 		"$(awk -v rows="$(rows_of "$1")" '{sum += $1} END {printf "%.0f", sum * rows}' "$WORK/$1.entropy")" "$1"
 
-	printf '\n| %s: bytes a value | entropy | of | columnar | more | encodings, by batches |\n|---|---|---|---|---|---|\n' "$1"
+	printf '\n| %s: bytes a value | entropy | of | columnar | more | most chunks are |\n|---|---|---|---|---|---|\n' "$1"
 	# the rest is directories, headers of tuples and pages, the TOAST index, what is free at the ends
 	paste -d ' ' "$WORK/$1.entropy" "$WORK/$1.columns" |
 		awk -v rows="$(rows_of "$1")" -v total="${BYTES[columnar]}" '
 		{
-			entropy += $1; columnar += $4; how = $0; sub(/^([^ ]+ ){4}/, "", how)
-			printf "| %s | %.3f | %s | %.3f | %+.3f | %s |\n", $3, $1, $2, $4 / rows, $4 / rows - $1, how
+			entropy += $1; columnar += $4; how = ""
+			for (i = 5; i <= NF; i++) how = how " " $i
+			printf "| %s | %.3f | %s | %.3f | %+.3f |%s |\n", $3, $1, $2, $4 / rows, $4 / rows - $1, how
 		}
 		END {
 			printf "| pages, directories, the rest | | | %.3f | | |\n", (total - columnar) / rows

@@ -240,6 +240,22 @@ make_coders(const uint16_t *freqs, int nsymbols, int log, Coder *coders)
 	}
 }
 
+static inline uint32_t
+put_symbol(uint32_t state, const Coder *coder, int log, uint8_t **at)
+{
+	uint32_t quotient;
+
+	/* the word is written either way, and counts only where it has to go */
+	bool full = state >= coder->limit;
+
+	(*at)[-2] = (uint8_t) state;
+	(*at)[-1] = (uint8_t) (state >> 8);
+	*at -= full ? 2 : 0;
+	state = full ? state >> 16 : state;
+	quotient = (uint32_t) (state * coder->reciprocal >> (32 + log));
+	return (quotient << log) + (state - quotient * coder->freq) + coder->start;
+}
+
 size_t
 dbp_ans_encode(const uint16_t *symbols, int n, const uint16_t *freqs, int nsymbols, int log,
 			   uint8_t *out, size_t room)
@@ -248,28 +264,21 @@ dbp_ans_encode(const uint16_t *symbols, int n, const uint16_t *freqs, int nsymbo
 	uint32_t states[DBP_ANS_STATES] = {LOWEST, LOWEST, LOWEST, LOWEST};
 	int nstates = count_states(n);
 	uint8_t *at = out + room;
+	int i = n;
 
 	make_coders(freqs, nsymbols, log, coders);
-	if (nsymbols > 1)
+	for (; i > 0 && (nstates == 1 || i % DBP_ANS_STATES != 0); i--)
 	{
-		for (int i = n - 1; i >= 0; i--)
-		{
-			const Coder *coder = &coders[symbols[i]];
-			uint32_t state = states[i & (nstates - 1)];
-			uint32_t quotient;
+		uint32_t *state = &states[(i - 1) & (nstates - 1)];
 
-			if (state >= coder->limit)
-			{
-				*--at = (uint8_t) (state >> 8);
-				*--at = (uint8_t) state;
-				state >>= 16;
-			}
-			quotient = (uint32_t) (state * coder->reciprocal >> (32 + log));
-			states[i & (nstates - 1)] =
-				(quotient << log) + (state - quotient * coder->freq) + coder->start;
-		}
+		*state = put_symbol(*state, &coders[symbols[i - 1]], log, &at);
 	}
-	for (int i = nstates - 1; i >= 0; i--)
+	for (; i > 0; i -= DBP_ANS_STATES)
+	{
+		for (int j = DBP_ANS_STATES - 1; j >= 0; j--)
+			states[j] = put_symbol(states[j], &coders[symbols[i - DBP_ANS_STATES + j]], log, &at);
+	}
+	for (i = nstates - 1; i >= 0; i--)
 	{
 		for (int shift = 24; shift >= 0; shift -= 8)
 			*--at = (uint8_t) (states[i] >> shift);

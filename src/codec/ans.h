@@ -35,8 +35,8 @@ extern void dbp_ans_put_freqs(const uint16_t *freqs, int nsymbols, int log, DbpB
 extern bool dbp_ans_get_freqs(DbpBitReader *in, int nsymbols, int log, uint16_t *freqs);
 
 /*
- * Ends at the end of "room" bytes that begin at out, and returns how many it
- * took; 2 n + 16 are enough.
+ * Of two symbols at least.  Ends at the end of "room" bytes that begin at out,
+ * and returns how many it took; 2 n + 16 are enough.
  */
 extern size_t dbp_ans_encode(const uint16_t *symbols, int n, const uint16_t *freqs, int nsymbols,
 							 int log, uint8_t *out, size_t room);

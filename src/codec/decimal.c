@@ -90,7 +90,7 @@ scale_one(uint64_t value, double power, uint64_t *integer)
 	double rounded = as_double(value) * power + ROUNDER;
 
 	*integer = as_bits(rounded) - ROUNDER_BITS;
-	return (as_bits((rounded - ROUNDER) / power) == value) & in_range(*integer);
+	return (int) (as_bits((rounded - ROUNDER) / power) == value) & (int) in_range(*integer);
 }
 
 static inline bool

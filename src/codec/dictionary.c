@@ -22,6 +22,9 @@
  */
 #define MAX_STEPS 16
 
+/* With fewer values than that, the dictionary is small in any order */
+#define SORT_WORTH 64
+
 #define NO_VALUE UINT32_MAX
 
 typedef struct Distinct
@@ -192,7 +195,8 @@ try_both(Distinct *distinct, int n, const DbpSliceProfile *profile, DbpTrial *tr
 	if (!write_dictionary(&trial->work, distinct, n, trial, profile->total))
 		return false;
 	dbp_trial_consider(trial, "dictionary");
-	return trial->effort < DBP_EFFORT_DEFAULT || try_sorted(distinct, n, trial, profile->total);
+	return trial->effort < DBP_EFFORT_DEFAULT || distinct->count < SORT_WORTH ||
+		try_sorted(distinct, n, trial, profile->total);
 }
 
 /* Also says how many distinct values there are.  false: no memory. */

@@ -5,11 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdlib.h>
-
-#include "codec/bits.h"
 #include "codec/general.h"
 #include "codec/ints_nested.h"
+#include "codec/scratch.h"
 
 static uint64_t
 greatest_common_divisor(uint64_t a, uint64_t b)
@@ -62,7 +60,7 @@ divide(uint64_t value, const Division *division)
 }
 
 uint64_t
-dbp_scaled_divisor(const uint64_t *values, int n, uint64_t min)
+dbp_ints_scaled_divisor(const uint64_t *values, int n, uint64_t min)
 {
 	uint64_t divisor = 0;
 	int i = 0;
@@ -84,27 +82,30 @@ dbp_scaled_divisor(const uint64_t *values, int n, uint64_t min)
 
 /* value = base + divisor * quotient; the base is the smallest value's remainder */
 bool
-dbp_scaled_write(const uint64_t *values, int n, uint64_t min, uint64_t divisor, int effort,
-				 DbpIntsKinds kinds, DbpBuffer *out)
+dbp_ints_scaled_write(const uint64_t *values, int n, uint64_t min, uint64_t divisor, DbpIntsHow how,
+					  DbpBuffer *out)
 {
+	DbpScratch scratch = dbp_scratch_begin();
+	uint64_t *quotients = dbp_scratch_take((size_t) n, sizeof(*quotients));
 	Division division = prepare_division(divisor);
-	uint64_t *quotients = malloc((size_t) n * sizeof(*quotients));
-	int64_t base = divisor <= INT64_MAX ? (int64_t) min % (int64_t) divisor : (int64_t) min;
-	uint64_t first = divisor <= INT64_MAX ? (uint64_t) ((int64_t) min / (int64_t) divisor) : 0;
-	bool done;
+	bool small = divisor <= INT64_MAX;
+	uint64_t base = small ? (uint64_t) ((int64_t) min % (int64_t) divisor) : min;
+	uint64_t first = small ? (uint64_t) ((int64_t) min / (int64_t) divisor) : 0;
+	bool done = false;
 
-	if (quotients == NULL)
-		return false;
-	for (int i = 0; i < n; i++)
-		quotients[i] = first + divide(values[i] - min, &division);
-	done = dbp_append_varint(out, dbp_zigzag((uint64_t) base)) && dbp_append_varint(out, divisor) &&
-		dbp_ints_write(quotients, n, effort, kinds, out);
-	free(quotients);
+	if (quotients != NULL)
+	{
+		for (int i = 0; i < n; i++)
+			quotients[i] = first + divide(values[i] - min, &division);
+		done = dbp_append_varint(out, dbp_zigzag(base)) && dbp_append_varint(out, divisor) &&
+			dbp_ints_write(quotients, n, dbp_ints_within(how, DBP_INTS_SCALED, DBP_INTS_ALL), out);
+	}
+	dbp_scratch_end(scratch);
 	return done;
 }
 
 bool
-dbp_scaled_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+dbp_ints_scaled_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
 {
 	uint64_t base;
 	uint64_t divisor;
@@ -120,63 +121,74 @@ dbp_scaled_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
 
 /* The value of each run, and how much longer than 1 it is */
 bool
-dbp_runs_write(const uint64_t *values, int n, int nruns, int effort, DbpIntsKinds kinds,
-			   DbpBuffer *out)
+dbp_ints_runs_write(const uint64_t *values, int n, int nruns, DbpIntsHow how, DbpBuffer *out)
 {
-	uint64_t *run_values = malloc((size_t) nruns * 2 * sizeof(*run_values));
-	uint64_t *lengths = run_values + nruns;
+	DbpScratch scratch = dbp_scratch_begin();
+	uint64_t *run_values = dbp_scratch_take((size_t) nruns, sizeof(*run_values));
+	uint64_t *lengths = dbp_scratch_take((size_t) nruns, sizeof(*lengths));
 	int run = -1;
-	bool done;
+	bool done = false;
 
-	if (run_values == NULL)
-		return false;
-	for (int i = 0; i < n; i++)
+	if (run_values != NULL && lengths != NULL)
 	{
-		if (i == 0 || values[i] != values[i - 1])
+		for (int i = 0; i < n; i++)
 		{
-			run_values[++run] = values[i];
-			lengths[run] = 0;
+			if (i == 0 || values[i] != values[i - 1])
+			{
+				run_values[++run] = values[i];
+				lengths[run] = 0;
+			}
+			else
+				lengths[run]++;
 		}
-		else
-			lengths[run]++;
+		done = dbp_append_varint(out, (uint64_t) nruns) &&
+			dbp_ints_write_part(lengths, nruns, dbp_ints_within(how, DBP_INTS_RUNS, DBP_INTS_PLAIN),
+								out) &&
+			dbp_ints_write(run_values, nruns, dbp_ints_within(how, DBP_INTS_RUNS, DBP_INTS_ALL),
+						   out);
 	}
-	done = dbp_append_varint(out, (uint64_t) nruns) &&
-		dbp_ints_write_part(lengths, nruns, effort, kinds, out) &&
-		dbp_ints_write(run_values, nruns, effort, kinds, out);
-	free(run_values);
+	dbp_scratch_end(scratch);
 	return done;
 }
 
-bool
-dbp_runs_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+static bool
+fill_runs(const uint64_t *run_values, const uint64_t *lengths, size_t nruns, int n,
+		  uint64_t *values)
 {
-	size_t nruns;
-	uint64_t *run_values;
-	uint64_t *lengths;
 	int at = 0;
-	bool good;
 
-	if (!dbp_read_count(&in, (uint64_t) n, &nruns) || nruns == 0)
-		return false;
-	run_values = malloc(nruns * 2 * sizeof(*run_values));
-	if (run_values == NULL)
-		return false;
-	lengths = run_values + nruns;
-	good = dbp_ints_read_part(&in, (int) nruns, kinds, lengths) &&
-		dbp_ints_read(in.at, in.left, (int) nruns, kinds, run_values);
-	for (size_t run = 0; good && run < nruns; run++)
+	for (size_t run = 0; run < nruns; run++)
 	{
 		int end;
 
-		good = lengths[run] < (uint64_t) (n - at);
-		if (!good)
-			break;
+		if (lengths[run] >= (uint64_t) (n - at))
+			return false;
 		end = at + (int) lengths[run] + 1;
 		while (at < end)
 			values[at++] = run_values[run];
 	}
-	free(run_values);
-	return good && at == n;
+	return at == n;
+}
+
+bool
+dbp_ints_runs_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+{
+	DbpScratch scratch = dbp_scratch_begin();
+	size_t nruns;
+	bool good = false;
+
+	if (dbp_read_count(&in, (uint64_t) n, &nruns) && nruns > 0)
+	{
+		uint64_t *run_values = dbp_scratch_take(nruns, sizeof(*run_values));
+		uint64_t *lengths = dbp_scratch_take(nruns, sizeof(*lengths));
+
+		good = run_values != NULL && lengths != NULL &&
+			dbp_ints_read_part(&in, (int) nruns, kinds, lengths) &&
+			dbp_ints_read(in.at, in.left, (int) nruns, kinds, run_values) &&
+			fill_runs(run_values, lengths, nruns, n, values);
+	}
+	dbp_scratch_end(scratch);
+	return good;
 }
 
 /*
@@ -192,7 +204,8 @@ dbp_ints_general_write(const uint64_t *values, int n, uint64_t min, uint64_t max
 {
 	int width = (dbp_bit_width(max - min) + 7) / 8;
 	size_t size = (size_t) width * (size_t) n;
-	uint8_t *bytes = malloc(size + 8);
+	DbpScratch scratch = dbp_scratch_begin();
+	uint8_t *bytes = dbp_scratch_take(size + 8, 1);
 	bool done;
 
 	if (bytes == NULL)
@@ -211,18 +224,41 @@ dbp_ints_general_write(const uint64_t *values, int n, uint64_t min, uint64_t max
 	}
 	done = dbp_append_byte(out, width | (planes ? PLANES : 0)) &&
 		dbp_append_varint(out, dbp_zigzag(min)) && dbp_general_compress(bytes, size, effort, out);
-	free(bytes);
+	dbp_scratch_end(scratch);
 	return done;
+}
+
+static void
+join_bytes(const uint8_t *bytes, size_t n, size_t width, uint64_t min, uint64_t *values)
+{
+	uint64_t mask = dbp_low_bits((int) width * 8);
+
+	for (size_t i = 0; i < n; i++)
+		values[i] = min + (dbp_load64(bytes + width * i) & mask);
+}
+
+static void
+join_planes(const uint8_t *bytes, size_t n, size_t width, uint64_t min, uint64_t *values)
+{
+	for (size_t i = 0; i < n; i++)
+		values[i] = min + bytes[i];
+	for (size_t byte = 1; byte < width; byte++)
+	{
+		for (size_t i = 0; i < n; i++)
+			values[i] += (uint64_t) bytes[byte * n + i] << byte * 8;
+	}
 }
 
 bool
 dbp_ints_general_read(DbpReader in, int n, uint64_t *values)
 {
+	DbpScratch scratch = dbp_scratch_begin();
 	int flags;
 	uint64_t min;
 	size_t width;
 	size_t size;
 	uint8_t *bytes;
+	bool good;
 
 	if (!dbp_read_byte(&in, &flags) || !dbp_read_varint(&in, &min) ||
 		(flags & ~(PLANES | BYTES_MASK)) != 0 || (flags & BYTES_MASK) < 1 ||
@@ -230,33 +266,16 @@ dbp_ints_general_read(DbpReader in, int n, uint64_t *values)
 		return false;
 	width = (size_t) (flags & BYTES_MASK);
 	size = width * (size_t) n;
-	bytes = malloc(size + 8);
+	/* the last value is loaded with bytes that are not its own */
+	bytes = dbp_scratch_take(size + 8, 1);
 	if (bytes == NULL)
 		return false;
 	memset(bytes + size, 0, 8);
-	if (!dbp_general_decompress(in.at, in.left, bytes, size))
-	{
-		free(bytes);
-		return false;
-	}
-	min = dbp_unzigzag(min);
-	if ((flags & PLANES) == 0)
-	{
-		uint64_t mask = dbp_low_bits((int) width * 8);
-
-		for (size_t i = 0; i < (size_t) n; i++)
-			values[i] = min + (dbp_load64(bytes + width * i) & mask);
-	}
-	else
-	{
-		for (size_t i = 0; i < (size_t) n; i++)
-			values[i] = min + bytes[i];
-		for (size_t byte = 1; byte < width; byte++)
-		{
-			for (size_t i = 0; i < (size_t) n; i++)
-				values[i] += (uint64_t) bytes[byte * (size_t) n + i] << byte * 8;
-		}
-	}
-	free(bytes);
-	return true;
+	good = dbp_general_decompress(in.at, in.left, bytes, size);
+	if (good && (flags & PLANES) == 0)
+		join_bytes(bytes, (size_t) n, width, dbp_unzigzag(min), values);
+	else if (good)
+		join_planes(bytes, (size_t) n, width, dbp_unzigzag(min), values);
+	dbp_scratch_end(scratch);
+	return good;
 }

@@ -5,10 +5,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <stdlib.h>
-
 #include "codec/bits.h"
 #include "codec/ints_nested.h"
+#include "codec/scratch.h"
 
 /* Whether it is worth it is seen by so many values */
 #define SAMPLE 128
@@ -53,7 +52,7 @@ count_zeros(int64_t *value)
 
 /* bits: what a value takes otherwise */
 bool
-dbp_tens_worth(const uint64_t *values, int n, float bits)
+dbp_ints_tens_worth(const uint64_t *values, int n, float bits)
 {
 	uint32_t counts[MAX_ZEROS + 1] = {0};
 	int step = n / SAMPLE + 1;
@@ -77,31 +76,36 @@ dbp_tens_worth(const uint64_t *values, int n, float bits)
 }
 
 bool
-dbp_tens_write(const uint64_t *values, int n, int effort, DbpIntsKinds kinds, DbpBuffer *out)
+dbp_ints_tens_write(const uint64_t *values, int n, DbpIntsHow how, DbpBuffer *out)
 {
-	uint64_t *zeros = malloc((size_t) n * 2 * sizeof(*zeros));
-	uint64_t *rests = zeros + n;
-	bool done;
+	DbpScratch scratch = dbp_scratch_begin();
+	uint64_t *zeros = dbp_scratch_take((size_t) n, sizeof(*zeros));
+	uint64_t *rests = dbp_scratch_take((size_t) n, sizeof(*rests));
+	bool done = false;
 
-	if (zeros == NULL)
-		return false;
-	for (int i = 0; i < n; i++)
+	how = dbp_ints_within(how, DBP_INTS_TENS,
+						  DBP_INTS_PLAIN | DBP_INTS_BIT(DBP_INTS_RUNS) |
+							  DBP_INTS_BIT(DBP_INTS_DICTIONARY));
+	if (zeros != NULL && rests != NULL)
 	{
-		int64_t value = (int64_t) values[i];
+		for (int i = 0; i < n; i++)
+		{
+			int64_t value = (int64_t) values[i];
 
-		zeros[i] = (uint64_t) count_zeros(&value);
-		rests[i] = (uint64_t) value;
+			zeros[i] = (uint64_t) count_zeros(&value);
+			rests[i] = (uint64_t) value;
+		}
+		done = dbp_ints_write_part(zeros, n, how, out) && dbp_ints_write(rests, n, how, out);
 	}
-	done = dbp_ints_write_part(zeros, n, effort, kinds, out) &&
-		dbp_ints_write(rests, n, effort, kinds, out);
-	free(zeros);
+	dbp_scratch_end(scratch);
 	return done;
 }
 
 bool
-dbp_tens_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+dbp_ints_tens_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
 {
-	uint64_t *zeros = malloc((size_t) n * sizeof(*zeros));
+	DbpScratch scratch = dbp_scratch_begin();
+	uint64_t *zeros = dbp_scratch_take((size_t) n, sizeof(*zeros));
 	bool good = zeros != NULL && dbp_ints_read_part(&in, n, kinds, zeros) &&
 		dbp_ints_read(in.at, in.left, n, kinds, values);
 
@@ -111,7 +115,7 @@ dbp_tens_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
 		if (good)
 			values[i] *= (uint64_t) powers[zeros[i]];
 	}
-	free(zeros);
+	dbp_scratch_end(scratch);
 	return good;
 }
 
@@ -131,14 +135,15 @@ divide_down(int64_t value, int64_t divisor)
 static bool
 has_few_remainders(const uint64_t *values, int n, int64_t divisor)
 {
-	int64_t remainders[FEW_REMAINDERS];
+	uint64_t remainders[FEW_REMAINDERS];
 	int found = 0;
 	int step = n / SPLIT_SAMPLE + 1;
 
 	for (int i = 0; i < n; i += step)
 	{
 		int64_t value = (int64_t) values[i];
-		int64_t remainder = value - divisor * divide_down(value, divisor);
+		uint64_t remainder =
+			values[i] - (uint64_t) divisor * (uint64_t) divide_down(value, divisor);
 		int at = 0;
 
 		while (at < found && remainders[at] != remainder)
@@ -153,7 +158,7 @@ has_few_remainders(const uint64_t *values, int n, int64_t divisor)
 }
 
 uint64_t
-dbp_split_divisor(const uint64_t *values, int n)
+dbp_ints_split_divisor(const uint64_t *values, int n)
 {
 	int64_t max = 0;
 	int step = n / SPLIT_SAMPLE + 1;
@@ -181,38 +186,43 @@ dbp_split_divisor(const uint64_t *values, int n)
 }
 
 bool
-dbp_split_write(const uint64_t *values, int n, uint64_t divisor, int effort, DbpIntsKinds kinds,
-				DbpBuffer *out)
+dbp_ints_split_write(const uint64_t *values, int n, uint64_t divisor, DbpIntsHow how,
+					 DbpBuffer *out)
 {
-	uint64_t *quotients = malloc((size_t) n * 2 * sizeof(*quotients));
-	uint64_t *remainders = quotients + n;
-	bool done;
+	DbpScratch scratch = dbp_scratch_begin();
+	uint64_t *quotients = dbp_scratch_take((size_t) n, sizeof(*quotients));
+	uint64_t *remainders = dbp_scratch_take((size_t) n, sizeof(*remainders));
+	bool done = false;
 
-	if (quotients == NULL)
-		return false;
-	for (int i = 0; i < n; i++)
+	how = dbp_ints_within(how, DBP_INTS_SPLIT,
+						  DBP_INTS_PLAIN | DBP_INTS_BIT(DBP_INTS_SCALED) |
+							  DBP_INTS_BIT(DBP_INTS_RUNS) | DBP_INTS_BIT(DBP_INTS_DICTIONARY));
+	if (quotients != NULL && remainders != NULL)
 	{
-		quotients[i] = (uint64_t) divide_down((int64_t) values[i], (int64_t) divisor);
-		remainders[i] = values[i] - quotients[i] * divisor;
+		for (int i = 0; i < n; i++)
+		{
+			quotients[i] = (uint64_t) divide_down((int64_t) values[i], (int64_t) divisor);
+			remainders[i] = values[i] - quotients[i] * divisor;
+		}
+		done = dbp_append_varint(out, divisor) && dbp_ints_write_part(remainders, n, how, out) &&
+			dbp_ints_write(quotients, n, how, out);
 	}
-	done = dbp_append_varint(out, divisor) &&
-		dbp_ints_write_part(remainders, n, effort, kinds, out) &&
-		dbp_ints_write(quotients, n, effort, kinds, out);
-	free(quotients);
+	dbp_scratch_end(scratch);
 	return done;
 }
 
 bool
-dbp_split_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
+dbp_ints_split_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
 {
+	DbpScratch scratch = dbp_scratch_begin();
+	uint64_t *remainders = dbp_scratch_take((size_t) n, sizeof(*remainders));
 	uint64_t divisor;
-	uint64_t *remainders = malloc((size_t) n * sizeof(*remainders));
 	bool good = remainders != NULL && dbp_read_varint(&in, &divisor) &&
 		dbp_ints_read_part(&in, n, kinds, remainders) &&
 		dbp_ints_read(in.at, in.left, n, kinds, values);
 
 	for (int i = 0; good && i < n; i++)
 		values[i] = values[i] * divisor + remainders[i];
-	free(remainders);
+	dbp_scratch_end(scratch);
 	return good;
 }

@@ -47,7 +47,7 @@
 
 /* Nothing else is tried where exceptions are at most that part, and the bytes no more than that */
 #define FEW_EXCEPTIONS 16
-#define CLEAR_RATIO 3
+#define CLEAR_RATIO 2
 
 /* What a value needs to be an integer: so many decimals; it has that many digits before them */
 typedef struct Need

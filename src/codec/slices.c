@@ -17,6 +17,9 @@
 /* A dictionary whose values are used so many times on average has no rival */
 #define CLEAR_REPEATS 16
 
+/* Nor has what takes no more than that part of the bytes: general compression rarely reaches it */
+#define CLEAR_RATIO 12
+
 static uint32_t
 shared_prefix(const uint8_t *a, const uint8_t *b, uint32_t max)
 {
@@ -229,6 +232,28 @@ may_try(const DbpTrial *trial, DbpSliceKind kind)
 	return (trial->kinds & DBP_SLICES_BIT(kind)) != 0;
 }
 
+/* Is what has been found so good that the rest is not worth its time? */
+static bool
+is_clear(const DbpTrial *trial, const DbpSliceProfile *profile)
+{
+	return trial->found && trial->effort < DBP_EFFORT_BEST &&
+		trial->best.len < profile->total / CLEAR_RATIO;
+}
+
+static bool
+try_plain(const DbpSlice *values, int n, const DbpSliceProfile *profile, DbpTrial *trial)
+{
+	if (!encode_values(&trial->work, values, n, trial->effort, false, profile))
+		return false;
+	dbp_trial_consider(trial, "plain");
+	if (profile->shared <= profile->total / SHARED_WORTH)
+		return true;
+	if (!encode_values(&trial->work, values, n, trial->effort, true, profile))
+		return false;
+	dbp_trial_consider(trial, "shared prefixes");
+	return true;
+}
+
 /* Tries the kinds that are asked for, as far as they can be of use.  false: no memory. */
 bool
 dbp_slices_try(const DbpSlice *values, int n, DbpTrial *trial)
@@ -249,19 +274,11 @@ dbp_slices_try(const DbpSlice *values, int n, DbpTrial *trial)
 		return false;
 	if (trial->found && distinct <= n / CLEAR_REPEATS && trial->effort < DBP_EFFORT_BEST)
 		return true;
-
-	if (!encode_values(&trial->work, values, n, trial->effort, false, &profile))
+	if (may_try(trial, DBP_SLICES_TOKENS) && !dbp_tokens_try(values, n, &profile, trial))
 		return false;
-	dbp_trial_consider(trial, "plain");
-	if (profile.shared > profile.total / SHARED_WORTH)
-	{
-		if (!encode_values(&trial->work, values, n, trial->effort, true, &profile))
-			return false;
-		dbp_trial_consider(trial, "shared prefixes");
-	}
-	if (profile.same_length && !dbp_columns_try(values, n, trial))
+	if (profile.same_length && !is_clear(trial, &profile) && !dbp_columns_try(values, n, trial))
 		return false;
-	return !may_try(trial, DBP_SLICES_TOKENS) || dbp_tokens_try(values, n, &profile, trial);
+	return is_clear(trial, &profile) || try_plain(values, n, &profile, trial);
 }
 
 /* As a part of another chunk: with its length */

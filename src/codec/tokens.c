@@ -71,12 +71,18 @@ next_run(const DbpSlice *value, uint32_t at, uint32_t *begin)
 	return end - at;
 }
 
-/* Runs of the value that has the most, and whether digits are worth it at all */
+/*
+ * Runs of the value that has the most; 0: not worth a try.  It is where there
+ * are digits enough, and most values have the same number of runs: those of
+ * random letters and digits have not.
+ */
 static int
 count_runs(const DbpSlice *values, int n, uint64_t total)
 {
+	int counts[MAX_RUNS + 1] = {0};
 	uint64_t digits = 0;
 	int most = 0;
+	int common = 0;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -89,9 +95,14 @@ count_runs(const DbpSlice *values, int n, uint64_t total)
 			digits += width;
 			count++;
 		}
-		most = count > most ? count : most;
+		counts[count]++;
 	}
-	return digits > total / DIGITS_WORTH ? most : 0;
+	for (int count = 0; count <= MAX_RUNS; count++)
+	{
+		most = counts[count] > 0 ? count : most;
+		common = counts[count] > common ? counts[count] : common;
+	}
+	return digits > total / DIGITS_WORTH && common >= n / 2 ? most : 0;
 }
 
 static bool

@@ -90,8 +90,9 @@ choose_width(const int *counts, int n, Plan *plan)
 	plan->size = best + 3;
 }
 
+/* Of every so-many-th value; the sizes are those of all */
 static Plan
-choose_frame(const uint64_t *values, int n, int order)
+choose_frame(const uint64_t *values, int n, int step, int order)
 {
 	Plan framed = {.order = order};
 	Plan zigzag = {.order = order, .zigzag = true};
@@ -100,15 +101,12 @@ choose_frame(const uint64_t *values, int n, int order)
 	int64_t min = INT64_MAX;
 
 	for (int i = 0; i < n; i++)
-	{
-		if ((int64_t) values[i] < min)
-			min = (int64_t) values[i];
-	}
+		min = (int64_t) values[i] < min ? (int64_t) values[i] : min;
 	framed.base = n > 0 ? (uint64_t) min : 0;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i += step)
 	{
-		framed_counts[dbp_bit_width(values[i] - framed.base)]++;
-		zigzag_counts[dbp_bit_width(dbp_zigzag(values[i]))]++;
+		framed_counts[dbp_bit_width(values[i] - framed.base)] += step;
+		zigzag_counts[dbp_bit_width(dbp_zigzag(values[i]))] += step;
 	}
 	choose_width(framed_counts, n, &framed);
 	choose_width(zigzag_counts, n, &zigzag);
@@ -171,10 +169,14 @@ write_vector(uint64_t *values, int n, const uint64_t *firsts, const Plan *plan, 
 	return true;
 }
 
+/* A sample tells which order is best, for a whole vector */
+#define SAMPLE_STEP 5
+
 static bool
 encode_vector(const uint64_t *values, int n, DbpBuffer *out)
 {
 	uint64_t residuals[MAX_ORDER + 1][DBP_VECTOR];
+	int step = n < DBP_VECTOR ? 1 : SAMPLE_STEP;
 	Plan best = {0};
 
 	for (int order = 0; order <= MAX_ORDER && order <= n; order++)
@@ -185,12 +187,14 @@ encode_vector(const uint64_t *values, int n, DbpBuffer *out)
 			   (size_t) n * sizeof(*values));
 		if (order > 0)
 			difference(residuals[order], order, n);
-		plan = choose_frame(residuals[order] + order, n - order, order);
+		plan = choose_frame(residuals[order] + order, n - order, step, order);
 		for (int i = 0; i < order; i++)
 			plan.size += (size_t) dbp_varint_size(dbp_zigzag(residuals[order][i]));
 		if (order == 0 || plan.size < best.size)
 			best = plan;
 	}
+	if (step > 1)
+		best = choose_frame(residuals[best.order] + best.order, n - best.order, 1, best.order);
 	return write_vector(residuals[best.order] + best.order, n - best.order, residuals[best.order],
 						&best, out);
 }

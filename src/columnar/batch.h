@@ -230,8 +230,8 @@ extern uint8 *dbp_column_read(DbpBatch *batch, const DbpEntry *entry);
 extern DbpZoneType dbp_zone_type(Form_pg_attribute att);
 extern DbpFamily dbp_column_family(Form_pg_attribute att);
 /* nulls may be NULL */
-extern void dbp_zone_compute(DbpZoneType type, Form_pg_attribute att, const Datum *values,
-							 const bool *nulls, int n, DbpZone *zone);
+extern void dbp_zone_compute(DbpZoneType type, int16 attlen, const Datum *values, const bool *nulls,
+							 int n, DbpZone *zone);
 
 /* batch_write.c: what the values of a batch become */
 typedef struct DbpEncoder DbpEncoder;
@@ -243,6 +243,9 @@ extern void dbp_encoder_column(DbpEncoder *encoder, const DbpRows *rows, AttrNum
 extern DbpBuffer *dbp_encoder_stream(DbpEncoder *encoder);
 extern void dbp_encoder_reset(DbpEncoder *encoder);
 extern void dbp_encoder_free(DbpEncoder *encoder);
+/* What the encodings that were in question for a column would have taken, see codec.h */
+extern int dbp_column_candidates(const DbpEntry *entry, const Datum *values, const bool *nulls,
+								 int nrows, DbpCandidate *candidates, int max);
 
 /* toast.c: tuples of TOAST tables */
 typedef struct DbpToast
@@ -273,6 +276,9 @@ typedef struct DbpToastScan
 	uint32 length;
 } DbpToastScan;
 
+/* false: it is no tuple of a TOAST table, or one that the toaster would not write */
+extern bool dbp_toast_parse(const HeapTupleData *tuple, Oid *id, int32 *seq, const uint8 **data,
+							uint32 *length);
 /* from <= seq < to */
 extern void dbp_toast_scan_begin(DbpToastScan *scan, DbpToast *toast, Oid id, int32 from, int64 to,
 								 Snapshot snapshot);
@@ -305,6 +311,9 @@ extern void dbp_batch_lists_doubt(void);
 extern void dbp_batch_lists_end(bool aborted);
 /* The blocks where runs of batches start, in order; palloc'd, as many as *n */
 extern BlockNumber *dbp_batch_runs(Relation rel, int *n);
+
+/* tombstone.c: false: damaged */
+extern bool dbp_tombstone_sound(Oid batch_id, int row, const uint8 *data, uint32 length);
 
 static inline pg_crc32c
 dbp_crc(const void *data, size_t length)

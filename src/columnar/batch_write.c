@@ -335,8 +335,19 @@ dbp_encoder_column(DbpEncoder *encoder, const DbpRows *rows, AttrNumber attnum, 
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("a batch would be too large")));
 	entry->values_length = (uint32) (encoder->stream.len - start) - entry->nulls_length;
 	entry->crc = dbp_crc(encoder->stream.data + start, encoder->stream.len - start);
-	dbp_zone_compute(zone_type, att, values, nulls, rows->nrows, &entry->zone);
+	dbp_zone_compute(zone_type, att->attlen, values, nulls, rows->nrows, &entry->zone);
 	entry->zone_unsigned = zone_type.no_sign;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(encoder->column);
+}
+
+int
+dbp_column_candidates(const DbpEntry *entry, const Datum *values, const bool *nulls, int nrows,
+					  DbpCandidate *candidates, int max)
+{
+	Input input;
+
+	gather(&input, entry->family, entry->attlen, values, nulls, nrows);
+	return dbp_chunk_candidates(entry->family, input.values, input.n, DBP_EFFORT_DEFAULT,
+								candidates, max);
 }

@@ -19,6 +19,7 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/toasting.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
@@ -235,6 +236,16 @@ find_sort_key(Relation rel, List **stored)
 	return result;
 }
 
+/* ALTER TABLE makes one for its new file only where the old one had one: of a heap of integers, none */
+static void
+need_toast_table(Relation rel)
+{
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+		return;
+	NewHeapCreateToastTable(RelationGetRelid(rel), (Datum) 0, AccessExclusiveLock, InvalidOid);
+	CommandCounterIncrement();
+}
+
 static Pending *
 add_pending(Relation rel, CommandId cid, int options)
 {
@@ -250,6 +261,7 @@ add_pending(Relation rel, CommandId cid, int options)
 		RegisterSubXactCallback(at_subend, NULL);
 		registered = true;
 	}
+	need_toast_table(rel);
 	context =
 		AllocSetContextCreate(CurTransactionContext, "dbperf pending rows", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -278,7 +290,8 @@ can_be_pending(Relation rel, int options, struct BulkInsertStateData *bistate)
 {
 	return bistate != NULL && (options & HEAP_INSERT_SKIP_FSM) != 0 &&
 		dbp_relation_file_subid(rel) == GetCurrentSubTransactionId() && !rel->rd_rel->relhasindex &&
-		rel->trigdesc == NULL && OidIsValid(rel->rd_rel->reltoastrelid) &&
+		rel->trigdesc == NULL &&
+		(OidIsValid(rel->rd_rel->reltoastrelid) || OidIsValid(rel->rd_rel->relrewrite)) &&
 		RelationGetDescr(rel)->natts > 0;
 }
 

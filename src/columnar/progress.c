@@ -128,8 +128,8 @@ kind_name(int64 kind)
 static const char *
 phase_name(int64 phase)
 {
-	static const char *const names[] = {"waiting", "vacuuming", "copying",	"sorting",
-										"writing", "locking",	"swapping", "analyzing"};
+	static const char *const names[] = {"waiting", "copying",  "sorting",  "writing",
+										"locking", "swapping", "analyzing"};
 
 	return phase >= 0 && phase < (int) lengthof(names) ? names[phase] : "?";
 }

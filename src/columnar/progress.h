@@ -15,7 +15,6 @@
 typedef enum DbpPhase
 {
 	DBP_PHASE_WAITING, /* for the first lock */
-	DBP_PHASE_VACUUMING,
 	DBP_PHASE_COPYING,
 	DBP_PHASE_SORTING,
 	DBP_PHASE_WRITING,

@@ -251,6 +251,7 @@ materialize(TupleTableSlot *slot)
 			HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
 			HeapTupleHeaderSetCmin(tuple->t_data, FirstCommandId);
 			tuple->t_data->t_infomask |= HEAP_XMIN_FROZEN | HEAP_XMAX_INVALID;
+			tuple->t_data->t_ctid = tid; /* not a composite datum */
 		}
 		return;
 	}

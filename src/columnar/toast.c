@@ -136,26 +136,20 @@ dbp_toast_scan_begin(DbpToastScan *scan, DbpToast *toast, Oid id, int32 from, in
 }
 
 /*
- * Takes the tuple apart.  Its header may be anything: with checksums of pages
- * off, nobody has looked at it yet.
+ * The header may be anything: with checksums of pages off, nobody has looked at it yet.
  */
-static bool
-take_apart(DbpToastScan *scan)
+bool
+dbp_toast_parse(const HeapTupleData *tuple, Oid *id, int32 *seq, const uint8 **data, uint32 *length)
 {
-	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
-	HeapTuple tuple = slot->base.tuple;
 	const char *bytes = (const char *) tuple->t_data;
-	const char *page = BufferGetPage(slot->buffer);
+	const char *chunk = bytes + DATA_OFFSET;
 	uint32 room;
-	const char *chunk;
-	Oid id;
 
-	if (bytes + tuple->t_len > page + BLCKSZ || tuple->t_len < DATA_OFFSET + VARHDRSZ ||
+	if (tuple->t_len < DATA_OFFSET + VARHDRSZ ||
 		tuple->t_data->t_hoff != MAXALIGN(SizeofHeapTupleHeader) ||
 		HeapTupleHeaderGetNatts(tuple->t_data) != 3 || HeapTupleHasNulls(tuple))
 		return false;
 	room = tuple->t_len - DATA_OFFSET;
-	chunk = bytes + DATA_OFFSET;
 	if (VARATT_IS_SHORT(chunk))
 	{
 		if (VARATT_IS_EXTERNAL(chunk) || VARSIZE_SHORT(chunk) > room)
@@ -163,12 +157,25 @@ take_apart(DbpToastScan *scan)
 	}
 	else if (VARATT_IS_COMPRESSED(chunk) || VARSIZE(chunk) < VARHDRSZ || VARSIZE(chunk) > room)
 		return false;
-	memcpy(&id, bytes + DATA_OFFSET - sizeof(int32) - sizeof(Oid), sizeof(Oid));
-	memcpy(&scan->seq, bytes + DATA_OFFSET - sizeof(int32), sizeof(int32));
-	scan->data = (const uint8 *) VARDATA_ANY(chunk);
-	scan->length = VARSIZE_ANY_EXHDR(chunk);
+	memcpy(id, bytes + DATA_OFFSET - sizeof(int32) - sizeof(Oid), sizeof(Oid));
+	memcpy(seq, bytes + DATA_OFFSET - sizeof(int32), sizeof(int32));
+	*data = (const uint8 *) VARDATA_ANY(chunk);
+	*length = VARSIZE_ANY_EXHDR(chunk);
+	return true;
+}
+
+/* Nor has anybody looked at where the tuple is said to be, and what the index says need not be so */
+static bool
+take_apart(DbpToastScan *scan)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+	HeapTuple tuple = slot->base.tuple;
+	const char *page = BufferGetPage(slot->buffer);
+	Oid id;
+
 	scan->tuple = tuple;
-	return id == scan->id;
+	return (const char *) tuple->t_data + tuple->t_len <= page + BLCKSZ &&
+		dbp_toast_parse(tuple, &id, &scan->seq, &scan->data, &scan->length) && id == scan->id;
 }
 
 bool

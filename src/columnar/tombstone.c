@@ -69,18 +69,24 @@ row_of(const Tombstones *self)
 	return self->scan.seq - DBP_SEQ_TOMBSTONE;
 }
 
+bool
+dbp_tombstone_sound(Oid batch_id, int row, const uint8 *data, uint32 length)
+{
+	DbpTombstoneBody body;
+
+	if (length != sizeof(body))
+		return false;
+	memcpy(&body, data, sizeof(body));
+	return body.crc == checksum(batch_id, row, &body) && body.kind <= DBP_TOMBSTONE_MOVED;
+}
+
 static void
 read_body(const Tombstones *self, DbpTombstoneBody *body)
 {
-	if (self->scan.length != sizeof(DbpTombstoneBody))
+	if (!dbp_tombstone_sound(self->batch_id, row_of(self), self->scan.data, self->scan.length))
 		dbp_batch_damaged(self->relid, self->batch_id, 0,
-						  psprintf("the tombstone of row %d has a wrong length", row_of(self)));
+						  psprintf("the tombstone of row %d is not whole", row_of(self)));
 	memcpy(body, self->scan.data, sizeof(DbpTombstoneBody));
-	if (body->crc != checksum(self->batch_id, row_of(self), body) ||
-		body->kind > DBP_TOMBSTONE_MOVED)
-		dbp_batch_damaged(self->relid, self->batch_id, 0,
-						  psprintf("the checksum of the tombstone of row %d is wrong",
-								   row_of(self)));
 }
 
 /* The next one that the snapshot sees; *row: its row */

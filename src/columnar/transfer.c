@@ -3,7 +3,7 @@
  * transfer.c
  *		Moves all rows of a table into a new file: the rows that everybody sees.
  *
- * What is needed later is little: which pages were all-frozen, so that they
+ * What is needed later is little: which pages were all-visible, so that they
  * cannot have changed while they still are; which pages have rows that were left
  * for later; and which rows were left although their making is old, for that
  * they were copied is told by the age of their xmin alone.  Rows that come after
@@ -127,18 +127,23 @@ dbp_transfer_judge(const DbpTransfer *transfer, HeapTuple tuple, Buffer buffer)
 	}
 	if (!HeapTupleHeaderXminFrozen(tuple->t_data) &&
 		!TransactionIdPrecedes(HeapTupleHeaderGetRawXmin(tuple->t_data), horizon))
-		return DBP_VERDICT_YOUNG;
+		return dead ? DBP_VERDICT_BOTH : DBP_VERDICT_YOUNG;
 	return dead ? DBP_VERDICT_OLD : DBP_VERDICT_ALL;
 }
 
 /* The row versions of a page, judged */
-typedef struct Page_
+typedef struct JudgedPage
 {
 	int n;
+	bool settled; /* there is nothing but what everybody sees */
+	TransactionId newest_xmin;
 	HeapTupleData tuples[MaxHeapTuplesPerPage]; /* in the buffer */
 	DbpVerdict verdicts[MaxHeapTuplesPerPage];
 } JudgedPage;
 
+/*
+ * The buffer is locked.
+ */
 static void
 judge_page(const DbpTransfer *transfer, Buffer buffer, JudgedPage *judged)
 {
@@ -147,20 +152,53 @@ judge_page(const DbpTransfer *transfer, Buffer buffer, JudgedPage *judged)
 	OffsetNumber max;
 
 	judged->n = 0;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	judged->settled = !PageIsNew(page) && !PageIsEmpty(page);
+	judged->newest_xmin = InvalidTransactionId;
 	max = Min(PageGetMaxOffsetNumber(page), MaxHeapTuplesPerPage);
 	for (OffsetNumber offset = FirstOffsetNumber; offset <= max; offset++)
 	{
 		ItemId item = PageGetItemId(page, offset);
 		HeapTuple tuple = &judged->tuples[judged->n];
+		DbpVerdict verdict;
+		TransactionId xmin;
 
+		judged->settled &= !ItemIdIsDead(item);
 		if (!ItemIdIsNormal(item))
 			continue;
 		tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
 		tuple->t_len = ItemIdGetLength(item);
 		tuple->t_tableOid = RelationGetRelid(transfer->old);
 		ItemPointerSet(&tuple->t_self, block, offset);
-		judged->verdicts[judged->n++] = dbp_transfer_judge(transfer, tuple, buffer);
+		verdict = dbp_transfer_judge(transfer, tuple, buffer);
+		judged->verdicts[judged->n++] = verdict;
+		judged->settled &= verdict == DBP_VERDICT_ALL;
+		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+		if (TransactionIdIsNormal(xmin) &&
+			(!TransactionIdIsValid(judged->newest_xmin) ||
+			 TransactionIdFollows(xmin, judged->newest_xmin)))
+			judged->newest_xmin = xmin;
+	}
+}
+
+/*
+ * Judge a page of which the visibility map says nothing yet.  If everybody
+ * sees all of it, say so there: then it need not be read again to tell that it
+ * has not changed.
+ */
+static void
+judge_and_settle(const DbpTransfer *transfer, Buffer buffer, Buffer vmbuffer, JudgedPage *judged)
+{
+	BlockNumber block = BufferGetBlockNumber(buffer);
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	judge_page(transfer, buffer, judged);
+	if (judged->settled)
+	{
+		PageSetAllVisible(BufferGetPage(buffer));
+		MarkBufferDirty(buffer);
+		visibilitymap_set(transfer->old, block, buffer, InvalidXLogRecPtr, vmbuffer,
+						  judged->newest_xmin, VISIBILITYMAP_ALL_VISIBLE);
+		set_bit(transfer->settled, block);
 	}
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 }
@@ -179,13 +217,20 @@ copy_row(DbpTransfer *transfer, HeapTuple tuple)
 }
 
 static void
-copy_page(DbpTransfer *transfer, Buffer buffer)
+copy_page(DbpTransfer *transfer, Buffer buffer, Buffer vmbuffer)
 {
 	BlockNumber block = BufferGetBlockNumber(buffer);
 	JudgedPage judged;
 	int64 read = 0;
 
-	judge_page(transfer, buffer, &judged);
+	if (transfer->options.exclusive || dbp_transfer_bit(transfer->settled, block))
+	{
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		judge_page(transfer, buffer, &judged);
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	}
+	else
+		judge_and_settle(transfer, buffer, vmbuffer, &judged);
 	for (int i = 0; i < judged.n; i++)
 	{
 		HeapTuple tuple = &judged.tuples[i];
@@ -203,7 +248,7 @@ copy_page(DbpTransfer *transfer, Buffer buffer)
 		else
 		{
 			set_bit(transfer->look, block);
-			if (verdict != DBP_VERDICT_YOUNG)
+			if (verdict != DBP_VERDICT_YOUNG && verdict != DBP_VERDICT_BOTH)
 				dbp_tags_add(transfer, &transfer->rows, dbp_tag(&tuple->t_self));
 		}
 	}
@@ -220,7 +265,7 @@ dbp_transfer_copy(DbpTransfer *transfer)
 
 	transfer->nblocks = RelationGetNumberOfBlocks(transfer->old);
 	bytes = transfer->nblocks / 8 + 1;
-	transfer->frozen = MemoryContextAllocZero(transfer->context, bytes);
+	transfer->settled = MemoryContextAllocZero(transfer->context, bytes);
 	transfer->look = MemoryContextAllocZero(transfer->context, bytes);
 	dbp_progress_phase(DBP_PHASE_COPYING);
 	for (BlockNumber block = 0; block < transfer->nblocks; block++)
@@ -229,10 +274,12 @@ dbp_transfer_copy(DbpTransfer *transfer)
 
 		CHECK_FOR_INTERRUPTS();
 		/* before the page is read: while the bit is set, the page is as we find it */
-		if (VM_ALL_FROZEN(transfer->old, block, &vmbuffer))
-			set_bit(transfer->frozen, block);
+		if (VM_ALL_VISIBLE(transfer->old, block, &vmbuffer))
+			set_bit(transfer->settled, block);
+		else if (!transfer->options.exclusive)
+			visibilitymap_pin(transfer->old, block, &vmbuffer);
 		buffer = ReadBufferExtended(transfer->old, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
-		copy_page(transfer, buffer);
+		copy_page(transfer, buffer, vmbuffer);
 		ReleaseBuffer(buffer);
 	}
 	if (BufferIsValid(vmbuffer))
@@ -250,7 +297,8 @@ static void
 row_again(DbpTransfer *transfer, HeapTuple tuple, DbpVerdict verdict)
 {
 	uint64 tag = dbp_tag(&tuple->t_self);
-	bool copied = verdict != DBP_VERDICT_YOUNG && !dbp_tags_have(&transfer->rows, tag);
+	bool young = verdict == DBP_VERDICT_YOUNG || verdict == DBP_VERDICT_BOTH;
+	bool copied = !young && !dbp_tags_have(&transfer->rows, tag);
 
 	if (verdict == DBP_VERDICT_DEAD)
 	{
@@ -270,7 +318,7 @@ row_again(DbpTransfer *transfer, HeapTuple tuple, DbpVerdict verdict)
 		if (!dbp_sink_has_batches(transfer->sink))
 			return;
 	}
-	if (verdict == DBP_VERDICT_OLD)
+	if (verdict == DBP_VERDICT_OLD || verdict == DBP_VERDICT_BOTH)
 		transfer->counts.recently++;
 	else
 		transfer->counts.carried++;
@@ -294,7 +342,9 @@ page_again(DbpTransfer *transfer, Buffer buffer)
 {
 	JudgedPage judged;
 
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	judge_page(transfer, buffer, &judged);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	transfer->work.pages++;
 	for (int i = 0; i < judged.n; i++)
 		if (!transfer->from_batches || !dbp_tuple_is_batch(&judged.tuples[i]))
@@ -321,8 +371,8 @@ look_again(DbpTransfer *transfer)
 		CHECK_FOR_INTERRUPTS();
 		if (block < transfer->nblocks && !dbp_transfer_bit(transfer->look, block) &&
 			(transfer->options.exclusive ||
-			 (dbp_transfer_bit(transfer->frozen, block) &&
-			  VM_ALL_FROZEN(transfer->old, block, &vmbuffer))))
+			 (dbp_transfer_bit(transfer->settled, block) &&
+			  VM_ALL_VISIBLE(transfer->old, block, &vmbuffer))))
 			continue;
 		buffer = ReadBuffer(transfer->old, block);
 		if (is_of_interest(transfer, block, buffer))

@@ -152,7 +152,7 @@ dbp_transfer_batch(DbpTransfer *transfer, HeapTuple tuple, DbpVerdict verdict)
 
 	if (verdict == DBP_VERDICT_DEAD)
 		return;
-	if (verdict == DBP_VERDICT_OLD)
+	if (verdict == DBP_VERDICT_OLD || verdict == DBP_VERDICT_BOTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("batch (%u,%u) of table \"%s\" is marked as deleted",

@@ -39,6 +39,7 @@ typedef enum DbpVerdict
 	DBP_VERDICT_ALL,   /* everybody sees it */
 	DBP_VERDICT_OLD,   /* everybody saw it, but some do not any more */
 	DBP_VERDICT_YOUNG, /* some do not see it yet */
+	DBP_VERDICT_BOTH,  /* some do not see it yet, and some not any more */
 } DbpVerdict;
 
 /* A batch of the old table */
@@ -73,7 +74,7 @@ struct DbpTransfer
 
 	XLogRecPtr started;
 	BlockNumber nblocks; /* that have been copied */
-	uint8 *frozen;		 /* bitmap of pages: all-frozen when they were copied */
+	uint8 *settled;		 /* bitmap of pages: all-visible when they were copied */
 	uint8 *look;		 /* bitmap of pages: with rows that were not copied */
 	DbpTags rows;		 /* of old row tuples that were not copied, although their xmin is old */
 	DbpTags batch_rows;	 /* the same of rows in batches */

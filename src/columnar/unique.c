@@ -17,14 +17,19 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 
 #include "columnar.h"
 #include "index.h"
 #include "unique.h"
+
+/* More keys than this are sorted, to look at those only that are near a batch's */
+#define MANY_KEYS 8
 
 /* So few keys are looked for one by one in the columns of a batch */
 #define FEW_KEYS 2
@@ -48,6 +53,9 @@ typedef struct NewKeys
 	int64 low[INDEX_MAX_KEYS]; /* of all keys */
 	int64 high[INDEX_MAX_KEYS];
 	bool some_null[INDEX_MAX_KEYS];
+
+	int *order; /* keys by their places in the narrow column, those that are null there first */
+	int nnull;
 
 	int *candidates; /* keys that the batch at hand may have */
 	int ncandidates;
@@ -75,6 +83,7 @@ begin_keys(NewKeys *keys, Relation rel, DbpUniqueTable *table, DbpUniqueIndex *u
 	keys->isnull = palloc(sizeof(bool) * n * unique->ncolumns);
 	keys->places = palloc(sizeof(int64) * n * unique->ncolumns);
 	keys->hashes = palloc(sizeof(uint64) * n);
+	keys->order = palloc(sizeof(int) * n);
 	keys->candidates = palloc(sizeof(int) * n);
 	for (int c = 0; c < unique->ncolumns; c++)
 	{
@@ -360,22 +369,95 @@ search_batch(NewKeys *keys, int b)
 	dbp_batch_release(batch.batch);
 }
 
+static inline int64
+place_in_order(const NewKeys *keys, int i)
+{
+	return keys->places[keys->order[i] * keys->unique->ncolumns + keys->unique->narrow];
+}
+
+static int
+compare_keys(const void *a, const void *b, void *arg)
+{
+	const NewKeys *keys = arg;
+	int i = *(const int *) a * keys->unique->ncolumns + keys->unique->narrow;
+	int j = *(const int *) b * keys->unique->ncolumns + keys->unique->narrow;
+
+	if (keys->isnull[i] != keys->isnull[j])
+		return keys->isnull[i] ? -1 : 1;
+	if (keys->places[i] != keys->places[j])
+		return keys->places[i] < keys->places[j] ? -1 : 1;
+	return 0;
+}
+
+static void
+sort_keys(NewKeys *keys)
+{
+	for (int i = 0; i < keys->n; i++)
+	{
+		keys->order[i] = i;
+		keys->nnull += keys->isnull[i * keys->unique->ncolumns + keys->unique->narrow];
+	}
+	if (keys->n > MANY_KEYS)
+		qsort_arg(keys->order, keys->n, sizeof(int), compare_keys, keys);
+}
+
+/* The first key in order that is at that place or behind */
+static int
+first_at(const NewKeys *keys, int64 place)
+{
+	int from = keys->nnull;
+	int to = keys->n;
+
+	while (from < to)
+	{
+		int middle = (from + to) / 2;
+
+		if (place_in_order(keys, middle) < place)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+static void
+try_key(NewKeys *keys, int i, int b)
+{
+	if (may_have_key(keys, i, b))
+		keys->candidates[keys->ncandidates++] = i;
+}
+
+static void
+find_candidates(NewKeys *keys, int b)
+{
+	const DbpUniqueColumn *column = &keys->unique->columns[keys->unique->narrow];
+
+	keys->ncandidates = 0;
+	if (keys->n <= MANY_KEYS)
+	{
+		for (int i = 0; i < keys->n; i++)
+			try_key(keys, i, b);
+		return;
+	}
+	for (int i = 0; i < keys->nnull; i++)
+		try_key(keys, keys->order[i], b);
+	for (int i = first_at(keys, column->low[b]);
+		 i < keys->n && place_in_order(keys, i) <= column->high[b]; i++)
+		try_key(keys, keys->order[i], b);
+}
+
 static void
 search_batches(NewKeys *keys)
 {
 	if (keys->n == 0)
 		return;
+	sort_keys(keys);
 	for (int b = 0; b < keys->table->nbatches; b++)
 	{
 		if (!zones_meet(keys, b))
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		keys->ncandidates = 0;
-		for (int i = 0; i < keys->n; i++)
-		{
-			if (may_have_key(keys, i, b))
-				keys->candidates[keys->ncandidates++] = i;
-		}
+		find_candidates(keys, b);
 		if (keys->ncandidates > 0)
 			search_batch(keys, b);
 	}
@@ -394,6 +476,24 @@ prepare_index(Relation rel, DbpUniqueTable *table, DbpUniqueIndex *unique, Tuple
 	end_keys(&keys);
 }
 
+/*
+ * The index's check looks at rows of batches with one of its pages locked, and so at tombstones.
+ * It must not have to wait for a lock then, in a way that no deadlock check would see: we take
+ * all that it needs now, until the end of the transaction.
+ */
+static void
+lock_toast(Relation rel)
+{
+	Relation toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+	List *indexes = RelationGetIndexList(toast);
+	ListCell *lc;
+
+	foreach(lc, indexes)
+		LockRelationOid(lfirst_oid(lc), AccessShareLock);
+	list_free(indexes);
+	table_close(toast, NoLock);
+}
+
 void
 dbp_unique_prepare(Relation rel, TupleTableSlot **slots, int nslots)
 {
@@ -401,11 +501,12 @@ dbp_unique_prepare(Relation rel, TupleTableSlot **slots, int nslots)
 	MemoryContext context;
 	MemoryContext before;
 
-	if (nslots == 0 || !rel->rd_rel->relhasindex)
+	if (nslots == 0 || !rel->rd_rel->relhasindex || !OidIsValid(rel->rd_rel->reltoastrelid))
 		return;
 	table = dbp_unique_table(rel);
 	if (table == NULL)
 		return;
+	lock_toast(rel);
 	PG_TRY();
 	{
 		context =

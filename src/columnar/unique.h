@@ -43,6 +43,7 @@ typedef struct DbpUniqueIndex
 	bool partial;
 	bool hashable;
 	int ncolumns;
+	int narrow; /* the column that has the narrowest zones */
 	DbpUniqueColumn *columns;
 	DbpKeyFilter **filters; /* by batch; NULL: none yet */
 } DbpUniqueIndex;

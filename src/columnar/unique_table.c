@@ -129,6 +129,42 @@ summarize_column(DbpUniqueTable *table, DbpUniqueColumn *column, Relation rel, D
 	}
 }
 
+/* How many of the batches have a value in their zones, on average: the fewer, the better */
+static double
+overlap(const DbpUniqueTable *table, const DbpUniqueColumn *column)
+{
+	double lowest = (double) PG_INT64_MAX;
+	double highest = (double) PG_INT64_MIN;
+	double sum = 0;
+
+	for (int i = 0; i < table->nbatches; i++)
+	{
+		if (column->low[i] > column->high[i])
+			continue;
+		lowest = Min(lowest, (double) column->low[i]);
+		highest = Max(highest, (double) column->high[i]);
+		sum += (double) column->high[i] - (double) column->low[i] + 1;
+	}
+	return highest < lowest ? 0 : sum / (highest - lowest + 1);
+}
+
+static void
+choose_narrow(const DbpUniqueTable *table, DbpUniqueIndex *unique)
+{
+	double least = overlap(table, &unique->columns[0]);
+
+	for (int i = 1; i < unique->ncolumns; i++)
+	{
+		double other = overlap(table, &unique->columns[i]);
+
+		if (other < least)
+		{
+			unique->narrow = i;
+			least = other;
+		}
+	}
+}
+
 static void
 add_index(DbpUniqueTable *table, DbpUniqueIndex *unique, Relation rel, Relation index,
 		  DbpBatch **batches)
@@ -147,6 +183,7 @@ add_index(DbpUniqueTable *table, DbpUniqueIndex *unique, Relation rel, Relation 
 		unique->hashable |= unique->columns[i].key.hashable;
 		summarize_column(table, &unique->columns[i], rel, batches);
 	}
+	choose_narrow(table, unique);
 }
 
 static void

@@ -178,8 +178,8 @@ zone_of_bytes(int16 attlen, const Datum *values, const bool *nulls, int n, DbpZo
 }
 
 void
-dbp_zone_compute(DbpZoneType type, Form_pg_attribute att, const Datum *values, const bool *nulls,
-				 int n, DbpZone *zone)
+dbp_zone_compute(DbpZoneType type, int16 attlen, const Datum *values, const bool *nulls, int n,
+				 DbpZone *zone)
 {
 	memset(zone, 0, sizeof(DbpZone));
 	switch (type.kind)
@@ -187,13 +187,13 @@ dbp_zone_compute(DbpZoneType type, Form_pg_attribute att, const Datum *values, c
 		case DBP_ZONE_NONE:
 			break;
 		case DBP_ZONE_INT:
-			zone_of_ints(type, att->attlen, values, nulls, n, zone);
+			zone_of_ints(type, attlen, values, nulls, n, zone);
 			break;
 		case DBP_ZONE_DOUBLE:
-			zone_of_doubles(att->attlen, values, nulls, n, zone);
+			zone_of_doubles(attlen, values, nulls, n, zone);
 			break;
 		case DBP_ZONE_BYTES:
-			zone_of_bytes(att->attlen, values, nulls, n, zone);
+			zone_of_bytes(attlen, values, nulls, n, zone);
 			break;
 	}
 }
@@ -220,7 +220,7 @@ dbp_batch_zone(DbpBatch *batch, TupleDesc tupdesc, AttrNumber attnum, DbpZone *z
 
 		if (!isnull)
 		{
-			dbp_zone_compute(type, att, &missing, NULL, 1, zone);
+			dbp_zone_compute(type, att->attlen, &missing, NULL, 1, zone);
 			*null_count = 0;
 		}
 		return;

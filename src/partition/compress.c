@@ -212,6 +212,17 @@ limit_ms(const CompressWork *work)
 	return (int) Min(ms, (double) (INT_MAX / 4));
 }
 
+/* Not as long as somebody else is at it; what goes wrong there is no failure of the step */
+static void
+analyze(void *arg)
+{
+	CompressWork *work = arg;
+	char *name = dbp_qualified_name(work->step->partition);
+
+	if (name != NULL)
+		dbp_execute_as_owner(work->policy, psprintf("ANALYZE (SKIP_LOCKED) %s", name));
+}
+
 /*
  * In a subtransaction, and committed.  What was canceled since others waited
  * is no cancel of the run.
@@ -233,7 +244,25 @@ rewrite_guarded(CompressWork *work)
 	/* it came when all was done: nothing is left to be canceled */
 	if (made_way && error == NULL && !dbp_call_is_to_end())
 		QueryCancelPending = false;
-	return error != NULL ? error : dbp_run_commit(work->run);
+	if (error == NULL)
+		error = dbp_run_commit(work->run);
+	if (error != NULL || work->stale)
+		return error;
+	error = dbp_guarded_for(work->run, limit_ms(work), analyze, work, "analyzing a partition");
+	if (error != NULL && dbp_ends_run(error))
+		return error;
+	return dbp_run_commit(work->run);
+}
+
+static void
+hold_up(CompressWork *work, DbpHeldRank rank, const char *message, int seconds)
+{
+	DbpRun *run = work->run;
+
+	run->compress_held =
+		dbp_held_add(run, run->compress_held, work->step->parent, rank,
+					 psprintf("%s of %s: %s", work->step->action, work->step->name, message),
+					 seconds);
 }
 
 /*
@@ -247,12 +276,41 @@ let_settle(void *arg)
 	instr_time start;
 
 	INSTR_TIME_SET_CURRENT(start);
-	while (dbp_is_mostly_unsettled(work->step->partition) && dbp_ms_since(&start) < SETTLE_MS)
+	while (dbp_is_mostly_unsettled(work->step->partition))
 	{
+		if (dbp_ms_since(&start) > SETTLE_MS)
+		{
+			ask_obstacle(work);
+			return;
+		}
 		/* that of the catalogs is one of ours as well */
 		InvalidateCatalogSnapshotConditionally();
 		dbp_pause_ms(SETTLE_LOOK_MS);
 	}
+}
+
+/*
+ * Sees whether anything stands in the way of a step, and notes it: then it is
+ * not done.
+ */
+static bool
+is_held_up(CompressWork *work, ErrorData **error)
+{
+	DbpRun *run = work->run;
+	const DbpCompressStep *step = work->step;
+
+	work->obstacle = NULL;
+	*error = dbp_guarded(ask_obstacle, work);
+	if (*error == NULL && work->obstacle == NULL)
+	{
+		dbp_run_end_transaction(run);
+		*error = dbp_guarded(let_settle, work);
+	}
+	if (*error != NULL || work->obstacle == NULL)
+		return false;
+	dbp_run_report(run, step->parent, step->name, step->action, "waiting", work->obstacle);
+	hold_up(work, DBP_HELD_WAITS, work->obstacle, WAITING_CHECK_SECONDS);
+	return true;
 }
 
 /*
@@ -281,17 +339,6 @@ attempt(CompressWork *work)
 	error = rewrite_guarded(work);
 	dbp_job_compress_attempt_end(partition);
 	return error;
-}
-
-static void
-hold_up(CompressWork *work, DbpHeldRank rank, const char *message, int seconds)
-{
-	DbpRun *run = work->run;
-
-	run->compress_held =
-		dbp_held_add(run, run->compress_held, work->step->parent, rank,
-					 psprintf("%s of %s: %s", work->step->action, work->step->name, message),
-					 seconds);
 }
 
 static void
@@ -407,17 +454,9 @@ run_step(CompressWork *work)
 	}
 	memset(&work->cost, 0, sizeof(DbpCost));
 	memset(&work->result, 0, sizeof(DbpRewriteResult));
-	work->obstacle = NULL;
-	error = dbp_guarded(ask_obstacle, work);
-	if (error == NULL && work->obstacle != NULL)
-	{
-		dbp_run_report(run, step->parent, step->name, step->action, "waiting", work->obstacle);
-		hold_up(work, DBP_HELD_WAITS, work->obstacle, WAITING_CHECK_SECONDS);
+	if (is_held_up(work, &error))
 		return false;
-	}
 	dbp_run_end_transaction(run);
-	if (error == NULL)
-		error = dbp_guarded(let_settle, work);
 	if (error == NULL)
 		error = attempt(work);
 	run->steps++;

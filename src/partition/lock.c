@@ -190,15 +190,24 @@ dbp_lock_end_of_audit(void)
 }
 
 /*
- * Do nothing for a while, but react to interrupts.
+ * Do nothing for a while, but react to interrupts.  Timers that go off
+ * meanwhile set the latch, too.
  */
 void
 dbp_pause_ms(long ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	instr_time start;
+	double left = ms;
+
+	INSTR_TIME_SET_CURRENT(start);
+	do
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Max((long) left, 1), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		left = ms - dbp_ms_since(&start);
+	} while (left > 0);
 }
 
 /* Between half of ms and one and a half of it, so that maintainers spread */

@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "columnar/compress_job.h"
 #include "compat.h"
 #include "guc.h"
 #include "ingest/partition_request.h"
@@ -799,6 +800,11 @@ dbp_retire_serve(const DbpRemoteRequest *request)
 	if (request->kind == DBP_REMOTE_DRAIN)
 	{
 		dbp_drain_serve(request);
+		return;
+	}
+	if (dbp_compress_is_for(request->kind))
+	{
+		dbp_compress_serve(request);
 		return;
 	}
 	if (request->kind == DBP_REMOTE_MISSING)

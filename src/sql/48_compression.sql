@@ -2,11 +2,11 @@
 -- Compressing by policy: what is due, what stands in the way, what has been done
 --
 
-CREATE FUNCTION dbperf.late_rows(relation oid)
+CREATE FUNCTION dbperf.late_rows(relation regclass)
 RETURNS bigint
 LANGUAGE c VOLATILE STRICT
 AS 'MODULE_PATHNAME', 'dbperf_late_rows';
-COMMENT ON FUNCTION dbperf.late_rows(oid) IS 'Rows of a compressed table that are not in batches, and rows of batches that are deleted or changed; NULL: it is not compressed, or locked';
+COMMENT ON FUNCTION dbperf.late_rows(regclass) IS 'Rows of a compressed table that are not in batches, and rows of batches that are deleted or changed; NULL: it is not compressed, or locked';
 
 CREATE FUNCTION dbperf.is_mostly_unsettled(relation oid)
 RETURNS boolean
@@ -124,6 +124,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION dbperf.rewrite_obstacle(oid) IS 'Whom compressing a table would have to wait for; NULL: nobody';
 
+CREATE FUNCTION dbperf.is_recompress_due(c dbperf.compression, p dbperf.policy, late_rows bigint)
+RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT late_rows > coalesce(c.kept_rows, 0)
+        AND (late_rows - coalesce(c.kept_rows, 0) >= p.recompress_rows
+             OR coalesce(dbperf.due_at(coalesce(c.late_since, dbperf.clock()), p.recompress_after, p.time_zone) <= dbperf.clock(), false))
+$$;
+COMMENT ON FUNCTION dbperf.is_recompress_due(dbperf.compression, dbperf.policy, bigint) IS 'Whether so many late rows of a partition are due to be merged';
+
 -- What is to be compressed now, in order, and where late rows are to be merged. Quick: by the catalogs
 -- and what has been counted; a step "count" is one of which more cannot be told that way.
 CREATE FUNCTION dbperf.parent_compress_steps(parent oid, quick boolean, OUT partition oid, OUT action text, OUT decision text, OUT reason text, OUT late_rows bigint)
@@ -176,19 +187,15 @@ BEGIN
         SELECT q.* INTO c FROM dbperf.compression q WHERE q.partition = due.relid;
         partition := due.relid;
         action := CASE WHEN due.is_columnar THEN 'recompress' ELSE 'compress' END;
-        late_rows := NULL;
-        IF due.is_columnar THEN
-            IF c.partition IS NULL OR dbperf.has_changed(c) THEN
-                IF quick THEN
-                    action := 'count';
-                ELSE
-                    late_rows := dbperf.late_rows(due.relid);
-                END IF;
+        late_rows := coalesce(c.late_rows, 0);
+        IF due.is_columnar AND NOT dbperf.is_recompress_due(c, p, late_rows) THEN
+            CONTINUE WHEN c.partition IS NOT NULL AND NOT dbperf.has_changed(c);
+            IF quick THEN
+                action := 'count';
+            ELSE
+                late_rows := coalesce(dbperf.late_rows(due.relid), late_rows);
+                CONTINUE WHEN NOT dbperf.is_recompress_due(c, p, late_rows);
             END IF;
-            late_rows := coalesce(late_rows, c.late_rows, 0);
-            CONTINUE WHEN action <> 'count' AND (late_rows <= coalesce(c.kept_rows, 0)
-                OR late_rows - coalesce(c.kept_rows, 0) < p.recompress_rows
-                AND coalesce(dbperf.due_at(coalesce(c.late_since, dbperf.clock()), p.recompress_after, p.time_zone) > dbperf.clock(), true));
         END IF;
         decision := 'blocked';
         reason := CASE

@@ -39,6 +39,7 @@
 #include "utils/wait_event.h"
 
 #include "call.h"
+#include "columnar/compress_job.h"
 #include "compat.h"
 #include "dbperf.h"
 #include "guc.h"
@@ -641,7 +642,10 @@ serve(void)
 
 	dbp_call_check_termination();
 	portal = dbp_call_begin();
-	dbp_retire_serve(&my_order->request);
+	if (dbp_compress_is_for(my_order->request.kind))
+		dbp_compress_serve(&my_order->request);
+	else
+		dbp_retire_serve(&my_order->request);
 	dbp_call_end(portal);
 }
 

@@ -23,7 +23,10 @@ typedef enum DbpRemoteKind
 	DBP_REMOTE_DETACH,
 	DBP_REMOTE_DROP,
 	DBP_REMOTE_DRAIN,
-	DBP_REMOTE_MISSING
+	DBP_REMOTE_MISSING,
+	DBP_REMOTE_COMPRESS,
+	DBP_REMOTE_DECOMPRESS,
+	DBP_REMOTE_RECOMPRESS
 } DbpRemoteKind;
 
 #define DBP_REMOTE_MAX_KEYS 100
@@ -32,12 +35,13 @@ typedef struct DbpRemoteRequest
 {
 	DbpRemoteKind kind;
 	Oid userid; /* GetUserId() of the caller: rights are checked again as this role */
-	Oid relid;	/* RETIRE: parent, or InvalidOid for all; DETACH, DROP: partition; else parent */
+	/* RETIRE: parent, or InvalidOid for all; DETACH, DROP: partition; COMPRESS etc.: table; else parent */
+	Oid relid;
 	bool compress;		  /* RETIRE: compress what is due, and retire nothing */
 	int batch_size;		  /* DRAIN */
 	int patience_ms;	  /* MISSING: how long to try to get the locks */
 	TimestampTz asked_at; /* MISSING: since when */
-	int nkeys;			  /* MISSING: one for each partition */
+	int nkeys;			  /* MISSING: one for each partition; COMPRESS etc.: attnums to sort by */
 	int64 keys[DBP_REMOTE_MAX_KEYS];
 	pid_t caller_pid;		 /* its snapshot and locks are not waited for */
 	char actor[NAMEDATALEN]; /* session_user of the caller, for the audit trail; may be cut there */

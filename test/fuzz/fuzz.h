@@ -65,10 +65,11 @@ fuzz_number(FuzzInput *in, int width)
 	return (int64_t) (number << (64 - 8 * width)) >> (64 - 8 * width);
 }
 
+/* The number of values of a chunk: no more than a batch has rows, or about that, for speed */
 static inline int
 fuzz_count(FuzzInput *in)
 {
-	return (int) (uint16_t) fuzz_number(in, 2);
+	return (int) (fuzz_number(in, 2) & 0x1fff);
 }
 
 /* Never NULL, and with its end where the checker knows it */

@@ -12,7 +12,7 @@ trap 'exit 143' TERM
 
 CHECKERS=address,undefined
 # Warnings are for the build: compilers differ in them.
-BASE_FLAGS="-std=gnu11 -g -O1 -w -fno-omit-frame-pointer -I$SOURCE_DIR/src"
+BASE_FLAGS="-std=gnu11 -g -O2 -w -fno-omit-frame-pointer -I$SOURCE_DIR/src"
 
 for target in $TARGETS; do
 	[[ " $ALL_TARGETS " == *" $target "* ]] || {

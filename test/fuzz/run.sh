@@ -28,7 +28,7 @@ for target in $TARGETS; do
 	found=$FUZZ_DIR/found/$target
 	mkdir -p "$corpus" "$found"
 	if nice "$WORK/$target" -max_total_time="$SECONDS_EACH" -timeout=10 -rss_limit_mb=2048 \
-		-max_len=4096 -use_value_profile=1 -print_final_stats=1 -artifact_prefix="$found/" \
+		-max_len=2048 -print_final_stats=1 -artifact_prefix="$found/" \
 		"$corpus" "$FUZZ_DIR/corpus/$target" >"$WORK/log" 2>&1; then
 		echo "ok - $target ($(sed -n 's/^stat::number_of_executed_units: *//p' "$WORK/log") inputs tried)"
 	else

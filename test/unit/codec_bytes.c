@@ -370,7 +370,16 @@ test_fixed(void)
 		memcpy(bytes + 28, &x, 8);
 		add(bytes, 36);
 	}
-	round_trip("arrays of two doubles", DBP_FAMILY_SLICE, 0);
+	round_trip("arrays of two doubles", DBP_FAMILY_SLICE, 4000 * 7);
+	begin();
+	for (int i = 0; i < 4000; i++)
+	{
+		snprintf((char *) bytes, sizeof(bytes), "%08x-%04x-7%03x-%c%03X-%08x%04x",
+				 0x68000000 + i / 7, below(65536), below(4096), 'a' + below(2), below(4096),
+				 (unsigned) (draw() >> 32), below(65536));
+		add(bytes, 36);
+	}
+	round_trip("uuids as text", DBP_FAMILY_SLICE, 4000 * 13);
 	begin();
 	for (int i = 0; i < 100; i++)
 	{
