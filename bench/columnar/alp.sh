@@ -13,7 +13,6 @@ alp()
 	"$HERE/doubles" "${samples[@]}" >"$WORK/doubles"
 	awk '
 	function cell(value) { return value == "" ? "" : sprintf("%.2f", value) }
-	function add(name, value) { sum[name] += value; return value }
 	BEGIN {
 		print ""
 		print "| bits a value | ours | ours, best effort | zstd -19 | ALP, same values | paper: ALP | zstd | Gorilla | Chimp128 | encoded, M/s | decoded, M/s | how |"
@@ -28,7 +27,7 @@ alp()
 		next
 	}
 	{
-		n++; ours += $3; best += $4; raw += $5; encoded += $6; decoded += $7
+		n++; ours += $3; best += $4; raw += $5; encoding += 1 / $6; decoding += 1 / $7
 		if ($3 > $5) larger = larger " " $1
 		if ($1 in title) {
 			m++; paper_ours += $3; paper_alp += alp[$1]; paper_zstd += zstd[$1]
@@ -39,7 +38,7 @@ alp()
 			cell(same[$1]), cell(alp[$1]), cell(zstd[$1]), cell(gorilla[$1]), cell(chimp[$1]), $6, $7, $8
 	}
 	END {
-		printf "| average of all %d | %.2f | %.2f | %.2f | | | | | | %.0f | %.0f | |\n", n, ours / n, best / n, raw / n, encoded / n, decoded / n
+		printf "| average of all %d | %.2f | %.2f | %.2f | | | | | | %.0f | %.0f | |\n", n, ours / n, best / n, raw / n, n / encoding, n / decoding
 		if (k) printf "| average of the %d with ALP on the same values | %.2f | | | %.2f | | | | | | | |\n", k, same_ours / k, same_alp / k
 		if (m) printf "| average of the %d that are in the paper | %.2f | | | | %.2f | %.2f | %.2f | %.2f | | | |\n",
 			m, paper_ours / m, paper_alp / m, paper_zstd / m, paper_gorilla / m, paper_chimp / m

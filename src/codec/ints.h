@@ -60,7 +60,7 @@ dbp_ints_within(DbpIntsHow how, DbpIntsKind kind, DbpIntsKinds promising)
 	how.kinds &= ~DBP_INTS_BIT(kind);
 	if (how.effort < DBP_EFFORT_BEST)
 		how.kinds &= promising;
-	how.all = false;
+	how.all &= kind == DBP_INTS_SCALED || kind == DBP_INTS_RUNS;
 	return how;
 }
 

@@ -22,9 +22,8 @@
 
 typedef enum Speed
 {
-	FASTER = -1, /* than what has been tried before */
-	SAME = 0,
-	SLOWER = 1
+	SAME, /* as what has been tried before */
+	SLOWER
 } Speed;
 
 /* The smallest chunk so far lies at the end of the buffer */
@@ -40,7 +39,8 @@ typedef struct Trial
 	DbpBuffer *out;
 	size_t begin;
 	size_t best; /* its size, 0 for none */
-	bool runs;	 /* is it one of runs? */
+	bool bins;	 /* is it one of bins? */
+	bool runs;	 /* or of runs? */
 	DbpCandidates *report;
 } Trial;
 
@@ -69,16 +69,11 @@ consider(Trial *trial, Speed speed)
 	uint8_t *best = trial->out->data + trial->begin;
 	const uint8_t *candidate = best + trial->best;
 	size_t size = trial->out->len - trial->begin - trial->best;
-	size_t margin = trial->best / WORTH;
-	size_t limit = trial->best;
+	size_t limit = trial->best - (speed == SLOWER ? trial->best / WORTH : 0);
 	bool better;
 
 	if (trial->report != NULL)
 		dbp_candidates_add(trial->report, DBP_FAMILY_INT, candidate, size, trial->n);
-	if (speed == FASTER)
-		limit += margin;
-	else if (speed == SLOWER)
-		limit -= margin;
 	better = trial->best == 0 || size < limit;
 	if (better)
 	{
@@ -132,29 +127,34 @@ try_vectors(Trial *trial)
 {
 	if (!begin(trial, DBP_INTS_VECTORS) || !dbp_vectors_encode(trial->values, trial->n, trial->out))
 		return false;
-	consider(trial, FASTER);
+	consider(trial, SAME);
 	return true;
 }
 
 static bool
 try_bins(Trial *trial, int order)
 {
+	size_t limit = trial->best - trial->best / WORTH;
 	bool done;
-	size_t limit = trial->best == 0 || trial->report != NULL ? SIZE_MAX : trial->best;
 
+	if (trial->best == 0 || trial->report != NULL)
+		limit = SIZE_MAX;
 	if (trial->n <= order)
 		return true;
 	if (!begin(trial, DBP_INTS_BINS) ||
 		!dbp_bins_encode(trial->values, trial->n, order, limit, trial->out, &done))
 		return false;
-	if (done)
-		consider(trial, SAME);
-	else
+	if (!done)
 		forget(trial);
+	else if (consider(trial, trial->bins ? SAME : SLOWER))
+		trial->bins = true;
 	return true;
 }
 
-/* Bins of the order that seems best, and vectors where they seem hardly larger */
+/*
+ * Bins of the order that seems best, and vectors where they seem hardly larger.
+ * The second of both need not be written if it is foreseen to be larger.
+ */
 static bool
 try_numbers(Trial *trial)
 {
@@ -173,13 +173,14 @@ try_numbers(Trial *trial)
 		if (estimates[i].packed < packed)
 			packed = estimates[i].packed;
 	}
+	if ((trial->n <= FEW || trial->all || packed < estimates[order].bins * (1 + 2.0f / WORTH)) &&
+		!try_vectors(trial))
+		return false;
 	for (int i = 0; i <= DBP_BINS_MAX_ORDER; i++)
 	{
 		if ((i == order || trial->all) && !try_bins(trial, i))
 			return false;
 	}
-	if (trial->n <= FEW || trial->all || packed < bits_so_far(trial) * (1 + 1.0f / WORTH))
-		return try_vectors(trial);
 	return true;
 }
 
@@ -349,7 +350,7 @@ try_all(Trial *trial)
 			return true;
 	}
 	/* so few of them that there is no question */
-	if (may(trial, DBP_INTS_RUNS) && trial->nruns <= trial->n / 16 && trial->report == NULL)
+	if (may(trial, DBP_INTS_RUNS) && trial->nruns <= trial->n / 64 && trial->report == NULL)
 		return try_runs(trial);
 	if (!try_numbers(trial))
 		return false;

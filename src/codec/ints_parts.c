@@ -50,11 +50,22 @@ count_zeros(int64_t *value)
 	return zeros;
 }
 
+static float
+entropy_of(const uint32_t *counts, int n, uint32_t total)
+{
+	float entropy = 0;
+
+	for (int i = 0; i < n; i++)
+		entropy += (float) counts[i] * (dbp_rough_log2(total) - dbp_rough_log2(counts[i]));
+	return entropy / (float) total;
+}
+
 /* bits: what a value takes otherwise */
 bool
 dbp_ints_tens_worth(const uint64_t *values, int n, float bits)
 {
 	uint32_t counts[MAX_ZEROS + 1] = {0};
+	uint32_t widths[65] = {0};
 	int step = n / SAMPLE + 1;
 	uint32_t counted = 0;
 	float cost = 0;
@@ -62,17 +73,19 @@ dbp_ints_tens_worth(const uint64_t *values, int n, float bits)
 	for (int i = 0; i < n; i += step)
 	{
 		int64_t value = (int64_t) values[i];
+		int width;
 
 		counts[count_zeros(&value)]++;
 		counted++;
-		cost += (float) dbp_bit_width(dbp_zigzag((uint64_t) value));
+		width = dbp_bit_width((uint64_t) (value < 0 ? ~value : value));
+		widths[width]++;
+		cost += (float) (width > 0 ? width - 1 : 0);
 	}
 	if (counts[0] > counted - counted / 10)
 		return false;
-	for (int i = 0; i <= MAX_ZEROS; i++)
-		cost += (float) counts[i] * (dbp_rough_log2(counted) - dbp_rough_log2(counts[i]));
-	/* the estimate is on the safe side: lengths of the numbers are not coded so badly */
-	return cost / (float) counted - 1 < bits;
+	cost = cost / (float) counted + entropy_of(counts, MAX_ZEROS + 1, counted) +
+		entropy_of(widths, 65, counted);
+	return cost < bits * 0.97f;
 }
 
 bool

@@ -37,6 +37,9 @@ typedef struct DbpScratchBlock
 	size_t used;
 } DbpScratchBlock;
 
+/* Of the bytes' place behind the block, some may be left out so that they are aligned */
+#define BLOCK_HEAD (sizeof(DbpScratchBlock) + ALIGNMENT)
+
 /* All up to the current one are in use; none are where that is NULL */
 static DbpScratchBlock *first = NULL;
 static DbpScratchBlock *current = NULL;
@@ -57,7 +60,6 @@ free_blocks(DbpScratchBlock **from)
 
 		*from = block->next;
 		total -= block->size;
-		free(block->bytes);
 		free(block);
 	}
 }
@@ -74,25 +76,24 @@ dbp_scratch_end(DbpScratch begin)
 		free_blocks(current == NULL ? &first : &current->next);
 }
 
+/* The block and its bytes are one allocation */
 static DbpScratchBlock *
 make_block(size_t needed)
 {
-	DbpScratchBlock *block = malloc(sizeof(*block));
+	size_t size = current == NULL ? FIRST_SIZE : current->size * 2;
+	DbpScratchBlock *block;
 
+	if (size < needed || ALONE)
+		size = needed;
+	block = malloc(BLOCK_HEAD + size);
 	if (block == NULL)
 		return NULL;
 	block->next = NULL;
+	block->bytes = (uint8_t *) block + BLOCK_HEAD;
+	block->bytes -= ALONE ? 0 : (uintptr_t) block->bytes % ALIGNMENT;
+	block->size = size;
 	block->used = 0;
-	block->size = current == NULL ? FIRST_SIZE : current->size * 2;
-	if (block->size < needed || ALONE)
-		block->size = needed;
-	block->bytes = ALONE ? malloc(needed) : aligned_alloc(ALIGNMENT, block->size);
-	if (block->bytes == NULL)
-	{
-		free(block);
-		return NULL;
-	}
-	total += block->size;
+	total += size;
 	return block;
 }
 

@@ -41,12 +41,18 @@ typedef struct Plan
 	size_t size;
 } Plan;
 
-/* Differences in place, from the end; the first value stays as it is */
+/* to: of values from "order" on, the differences of that order */
 static void
-difference(uint64_t *values, int from, int n)
+difference(const uint64_t *values, int n, int order, uint64_t *to)
 {
-	for (int i = n - 1; i >= from; i--)
-		values[i] -= values[i - 1];
+	if (order == 0)
+	{
+		memcpy(to, values, (size_t) n * sizeof(*to));
+		return;
+	}
+	for (int i = order; i < n; i++)
+		*to++ =
+			order == 1 ? values[i] - values[i - 1] : values[i] - 2 * values[i - 1] + values[i - 2];
 }
 
 static void
@@ -58,58 +64,69 @@ sum_up(uint64_t *values, int from, int n)
 		values[i] = sum += values[i];
 }
 
-/* The best width for numbers of which counts[w] take w bits each */
+/* The bytes of n numbers in so many bits each, of which some are patched */
+static size_t
+packed_size(int n, int width, int patches, int patch_width)
+{
+	return 6 + ((size_t) n * (size_t) width + 7) / 8 +
+		((size_t) patches * (size_t) (POSITION_BITS + patch_width) + 14) / 8;
+}
+
+/*
+ * The best width for n numbers, if counts[w] of a sample of them take w bits
+ * each
+ */
 static void
-choose_width(const int *counts, int n, Plan *plan)
+choose_width(const int *counts, int nsample, int n, Plan *plan)
 {
 	int widest = 64;
-	int more = 0; /* how many take more bits than the width in question */
-	size_t best;
+	int more = 0; /* how many of the sample take more bits than the width in question */
 
 	while (widest > 0 && counts[widest] == 0)
 		widest--;
 	plan->width = widest;
 	plan->patches = 0;
 	plan->patch_width = 0;
-	best = dbp_bitpack_size(n, widest);
+	plan->size = 3 + ((size_t) n * (size_t) widest + 7) / 8;
 	for (int width = widest - 1; width >= 0; width--)
 	{
 		size_t size;
 
 		more += counts[width + 1];
-		size = 3 + dbp_bitpack_size(n, width) + dbp_bitpack_size(more, POSITION_BITS) +
-			dbp_bitpack_size(more, widest - width);
-		if (size < best)
+		/* then nothing else would be left of what is saved by a bit less */
+		if (more * POSITION_BITS > nsample * (widest - width))
+			break;
+		size = packed_size(n, width, nsample == n ? more : more * n / nsample, widest - width);
+		if (size < plan->size)
 		{
-			best = size;
+			plan->size = size;
 			plan->width = width;
 			plan->patches = more;
 			plan->patch_width = widest - width;
 		}
 	}
-	plan->size = best + 3;
 }
 
-/* Of every so-many-th value; the sizes are those of all */
+/* The best frame for n residuals, as some of them tell */
 static Plan
-choose_frame(const uint64_t *values, int n, int step, int order)
+choose_frame(const uint64_t *residuals, int nresiduals, int n)
 {
-	Plan framed = {.order = order};
-	Plan zigzag = {.order = order, .zigzag = true};
+	Plan framed = {0};
+	Plan zigzag = {.zigzag = true};
 	int framed_counts[65] = {0};
 	int zigzag_counts[65] = {0};
-	int64_t min = INT64_MAX;
+	int64_t min = nresiduals > 0 ? INT64_MAX : 0;
 
-	for (int i = 0; i < n; i++)
-		min = (int64_t) values[i] < min ? (int64_t) values[i] : min;
-	framed.base = n > 0 ? (uint64_t) min : 0;
-	for (int i = 0; i < n; i += step)
+	for (int i = 0; i < nresiduals; i++)
+		min = (int64_t) residuals[i] < min ? (int64_t) residuals[i] : min;
+	framed.base = (uint64_t) min;
+	for (int i = 0; i < nresiduals; i++)
 	{
-		framed_counts[dbp_bit_width(values[i] - framed.base)] += step;
-		zigzag_counts[dbp_bit_width(dbp_zigzag(values[i]))] += step;
+		framed_counts[dbp_bit_width(residuals[i] - framed.base)]++;
+		zigzag_counts[dbp_bit_width(dbp_zigzag(residuals[i]))]++;
 	}
-	choose_width(framed_counts, n, &framed);
-	choose_width(zigzag_counts, n, &zigzag);
+	choose_width(framed_counts, nresiduals, n, &framed);
+	choose_width(zigzag_counts, nresiduals, n, &zigzag);
 	framed.size += (size_t) dbp_varint_size(dbp_zigzag(framed.base));
 	return framed.size <= zigzag.size ? framed : zigzag;
 }
@@ -169,34 +186,53 @@ write_vector(uint64_t *values, int n, const uint64_t *firsts, const Plan *plan, 
 	return true;
 }
 
-/* A sample tells which order is best, for a whole vector */
+/* One value in so many tells which order is best, of a whole vector */
 #define SAMPLE_STEP 5
+
+static int
+choose_order(const uint64_t *values, int n)
+{
+	uint64_t sample[MAX_ORDER + 1][DBP_VECTOR];
+	int step = n < DBP_VECTOR ? 1 : SAMPLE_STEP;
+	int nsample = 0;
+	int best = 0;
+	size_t best_size = 0;
+
+	if (n <= MAX_ORDER)
+		return 0;
+	for (int i = MAX_ORDER; i < n; i += step)
+	{
+		sample[0][nsample] = values[i];
+		sample[1][nsample] = values[i] - values[i - 1];
+		sample[2][nsample++] = values[i] - 2 * values[i - 1] + values[i - 2];
+	}
+	for (int order = 0; order <= MAX_ORDER; order++)
+	{
+		size_t size = choose_frame(sample[order], nsample, n - order).size;
+
+		for (int i = 0; i < order; i++)
+			size += (size_t) dbp_varint_size(dbp_zigzag(values[i] - (i > 0 ? values[i - 1] : 0)));
+		if (order == 0 || size < best_size)
+		{
+			best = order;
+			best_size = size;
+		}
+	}
+	return best;
+}
 
 static bool
 encode_vector(const uint64_t *values, int n, DbpBuffer *out)
 {
-	uint64_t residuals[MAX_ORDER + 1][DBP_VECTOR];
-	int step = n < DBP_VECTOR ? 1 : SAMPLE_STEP;
-	Plan best = {0};
+	uint64_t residuals[DBP_VECTOR];
+	uint64_t firsts[MAX_ORDER] = {values[0], n > 1 ? values[1] - values[0] : 0};
+	int order = choose_order(values, n);
+	Plan plan;
 
-	for (int order = 0; order <= MAX_ORDER && order <= n; order++)
-	{
-		Plan plan;
-
-		memcpy(residuals[order], order == 0 ? values : residuals[order - 1],
-			   (size_t) n * sizeof(*values));
-		if (order > 0)
-			difference(residuals[order], order, n);
-		plan = choose_frame(residuals[order] + order, n - order, step, order);
-		for (int i = 0; i < order; i++)
-			plan.size += (size_t) dbp_varint_size(dbp_zigzag(residuals[order][i]));
-		if (order == 0 || plan.size < best.size)
-			best = plan;
-	}
-	if (step > 1)
-		best = choose_frame(residuals[best.order] + best.order, n - best.order, 1, best.order);
-	return write_vector(residuals[best.order] + best.order, n - best.order, residuals[best.order],
-						&best, out);
+	difference(values, n, order, residuals);
+	plan = choose_frame(residuals, n - order, n - order);
+	plan.order = order;
+	return write_vector(residuals, n - order, firsts, &plan, out);
 }
 
 bool

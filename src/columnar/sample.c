@@ -63,9 +63,9 @@ get_sample(DbpScan *scan)
 {
 	if (scan->sample == NULL)
 	{
-		scan->sample = palloc0(sizeof(DbpSample));
+		scan->sample = MemoryContextAllocZero(scan->context, sizeof(DbpSample));
 		scan->sample->context =
-			AllocSetContextCreate(CurrentMemoryContext, "dbperf sample", ALLOCSET_DEFAULT_SIZES);
+			AllocSetContextCreate(scan->context, "dbperf sample", ALLOCSET_DEFAULT_SIZES);
 		scan->sample->fraction = -1;
 		scan->sample->current = InvalidBlockNumber;
 	}

@@ -37,6 +37,7 @@ dbp_scan_begin(Relation rel, Snapshot snapshot, int nkeys, struct ScanKeyData *k
 	dbp_pending_flush(rel);
 	RelationIncrementReferenceCount(rel);
 	self = palloc0(sizeof(DbpScan));
+	self->context = CurrentMemoryContext;
 	self->base.rs_rd = rel;
 	self->base.rs_snapshot = snapshot;
 	self->base.rs_nkeys = nkeys;
@@ -124,10 +125,12 @@ static void
 enter_batch(DbpScan *self, HeapTuple tuple, ScanDirection direction)
 {
 	Snapshot snapshot = self->base.rs_snapshot;
+	MemoryContext old;
 
 	self->batch = dbp_batch_open(self->base.rs_rd, tuple);
 	self->row = ScanDirectionIsBackward(direction) ? dbp_batch_nrows(self->batch) : -1;
 
+	old = MemoryContextSwitchTo(self->context);
 	/* Of a dirty snapshot these are only the rows to look at more closely */
 	if (snapshot->snapshot_type != SNAPSHOT_ANY)
 		self->gone =
@@ -135,6 +138,7 @@ enter_batch(DbpScan *self, HeapTuple tuple, ScanDirection direction)
 								 dbp_batch_nrows(self->batch),
 								 snapshot->snapshot_type == SNAPSHOT_DIRTY ? SnapshotAny : snapshot,
 								 NULL);
+	MemoryContextSwitchTo(old);
 }
 
 /* The next row of the batch that the snapshot sees, in that direction */

@@ -19,9 +19,10 @@ typedef struct DbpScan
 {
 	TableScanDescData base;
 	TableScanDesc heap;
-	DbpBatch *batch; /* NULL: not in one */
-	int row;		 /* of it: the one given out last */
-	uint8 *gone;	 /* rows of it that the snapshot does not see; NULL: none */
+	MemoryContext context; /* of the scan; the caller's may be that of one row */
+	DbpBatch *batch;	   /* NULL: not in one */
+	int row;			   /* of it: the one given out last */
+	uint8 *gone;		   /* rows of it that the snapshot does not see; NULL: none */
 	bool by_range;
 	ItemPointerData mintid;
 	ItemPointerData maxtid;

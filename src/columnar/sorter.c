@@ -183,7 +183,6 @@ dbp_sorter_reset_run(DbpSorter *sorter)
 	sorter->run_bytes = 0;
 	sorter->arena = NULL;
 	sorter->arena_left = 0;
-	sorter->order = NULL;
 	sorter->position = 0;
 	sorter->handed_out = false;
 }
@@ -417,58 +416,74 @@ count_rows(const DbpSorter *sorter)
 		return count;
 	for (int i = 0; i < count; i++)
 	{
-		bytes += row_bytes(sorter, dbp_sorter_row(sorter, sorter->position + i));
+		bytes += row_bytes(sorter, sorter->position + i);
 		if (bytes > DBP_BATCH_BYTES)
 			return i;
 	}
 	return count;
 }
 
-#define GATHER(ctype, to_datum) \
-	for (int i = 0; i < count; i++) \
-	{ \
-		uint32 row = dbp_sorter_row(sorter, sorter->position + i); \
-		const DbpSortSegment *segment = dbp_sorter_segment(sorter, row); \
-		out[i] = to_datum(((ctype *) segment->values[c])[dbp_sorter_place(sorter, row)]); \
-	}
+/* The parts of segments that some rows lie in: "at" is their place in the batch */
+#define FOR_EACH_PART(sorter, count, segment, place, n, at) \
+	for (uint32 at = 0, place, n; at < (uint32) (count) && \
+		 (place = dbp_sorter_place(sorter, (sorter)->position + at), \
+		 n = Min((1U << (sorter)->segment_shift) - place, (uint32) (count) -at), \
+		 segment = dbp_sorter_segment(sorter, (sorter)->position + at), true); \
+		 at += n)
+
+#define COPY(ctype, to_datum) \
+	for (uint32 i = 0; i < n; i++) \
+	out[at + i] = to_datum(((const ctype *) values)[i])
 
 static void
-gather_values(const DbpSorter *sorter, int c, int count, Datum *out)
+copy_values(const DbpSorter *sorter, int c, int count, Datum *out)
 {
 	const DbpSortColumn *column = &sorter->columns[c];
+	const DbpSortSegment *segment;
 
-	switch (column->byval ? column->width : 0)
+	FOR_EACH_PART(sorter, count, segment, place, n, at)
 	{
-		case 8:
-			GATHER(Datum, (Datum));
-			break;
-		case 4:
-			GATHER(int32, Int32GetDatum);
-			break;
-		case 2:
-			GATHER(int16, Int16GetDatum);
-			break;
-		case 1:
-			GATHER(char, CharGetDatum);
-			break;
-		default:
-			GATHER(char *, PointerGetDatum);
-			break;
+		const char *values = segment->values[c] + (Size) place * column->width;
+
+		switch (column->byval ? column->width : 0)
+		{
+			case 8:
+				COPY(Datum, (Datum));
+				break;
+			case 4:
+				COPY(int32, Int32GetDatum);
+				break;
+			case 2:
+				COPY(int16, Int16GetDatum);
+				break;
+			case 1:
+				COPY(char, CharGetDatum);
+				break;
+			default:
+				COPY(char *, PointerGetDatum);
+				break;
+		}
 	}
 }
 
+/* False: none of them is */
 static bool
-gather_nulls(const DbpSorter *sorter, int c, int count, bool *out)
+copy_nulls(const DbpSorter *sorter, int c, int count, bool *out)
 {
+	const DbpSortSegment *segment;
 	bool any = false;
 
-	for (int i = 0; i < count; i++)
+	FOR_EACH_PART(sorter, count, segment, place, n, at)
 	{
-		uint32 row = dbp_sorter_row(sorter, sorter->position + i);
-		const bool *nulls = dbp_sorter_segment(sorter, row)->nulls[c];
+		const bool *nulls = segment->nulls[c];
 
-		out[i] = nulls != NULL && nulls[dbp_sorter_place(sorter, row)];
-		any |= out[i];
+		if (nulls == NULL)
+		{
+			memset(out + at, false, n);
+			continue;
+		}
+		memcpy(out + at, nulls + place, n);
+		any = any || memchr(nulls + place, true, n) != NULL;
 	}
 	return any;
 }
@@ -480,29 +495,20 @@ static int
 next_in_memory(DbpSorter *sorter)
 {
 	int count = count_rows(sorter);
-	bool *has_nulls = palloc0(sizeof(bool) * Max(sorter->ncolumns, 1));
+	const DbpSortSegment *segment;
 
-	for (int s = 0; s < sorter->nsegments; s++)
-		for (int c = 0; c < sorter->ncolumns; c++)
-			has_nulls[c] |= sorter->segments[s].nulls[c] != NULL;
 	for (int c = 0; c < sorter->ncolumns; c++)
 	{
 		if (sorter->columns[c].dropped)
 			continue;
-		gather_values(sorter, c, count, sorter->out_values[c]);
-		sorter->out_nulls[c] =
-			has_nulls[c] && gather_nulls(sorter, c, count, sorter->out_nulls_room[c])
+		copy_values(sorter, c, count, sorter->out_values[c]);
+		sorter->out_nulls[c] = copy_nulls(sorter, c, count, sorter->out_nulls_room[c])
 			? sorter->out_nulls_room[c]
 			: NULL;
 	}
-	for (int i = 0; i < count; i++)
-	{
-		uint32 row = dbp_sorter_row(sorter, sorter->position + i);
-
-		sorter->out_tags[i] = dbp_sorter_segment(sorter, row)->tags[dbp_sorter_place(sorter, row)];
-	}
+	FOR_EACH_PART(sorter, count, segment, place, n, at)
+	memcpy(sorter->out_tags + at, segment->tags + place, sizeof(uint64) * n);
 	sorter->position += count;
-	pfree(has_nulls);
 	return count;
 }
 

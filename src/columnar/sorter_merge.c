@@ -18,6 +18,9 @@
 
 #include "columnar/sorter_run.h"
 
+/* Values of a batch are allocated so many bytes at a time */
+#define OUT_BYTES (256 * 1024)
+
 typedef struct BlockHeader
 {
 	uint32 size; /* of what follows */
@@ -71,71 +74,121 @@ read_bytes(BufFile *file, void *data, Size size)
 }
 
 /*
- * Rows that go into a block: pointers to their values, whether they come from
- * the memory or from blocks of other runs.
+ * Rows that go into a block come in pieces, each from one place in the memory or
+ * in a block of another run.
  */
-typedef const char *(*ValueOf)(const DbpSorter *sorter, int column, int i, bool *isnull);
-typedef uint64 (*TagOf)(const DbpSorter *sorter, int i);
+typedef struct Piece
+{
+	int n;
+	const uint64 *tags;
+	const char *values; /* of a column: entries, or pointers, or offsets */
+	const char *base;	/* to which those offsets are; NULL: they are pointers */
+	const bool *nulls;	/* NULL: none is */
+} Piece;
+
+typedef void (*PieceOf)(const DbpSorter *sorter, int number, int column, Piece *piece);
+
+static const char *
+value_of(const Piece *piece, int i)
+{
+	if (piece->base != NULL)
+		return piece->base + ((const uint32 *) piece->values)[i];
+	return ((const char *const *) piece->values)[i];
+}
 
 static void
-add_column(const DbpSorter *sorter, Block *block, int c, int count, ValueOf value_of)
+add_nulls(const DbpSorter *sorter, Block *block, int c, int count, int npieces, PieceOf piece_of)
 {
-	const DbpSortColumn *column = &sorter->columns[c];
-	Size nulls_at;
-	Size values_at;
+	Size at = block->size;
 	bool any = false;
+	Piece piece;
+	bool *nulls;
 
-	nulls_at = block->size + sizeof(uint64);
 	block_add(block, sizeof(uint64));
-	block_add(block, sizeof(bool) * count);
-	for (int i = 0; i < count; i++)
+	nulls = block_add(block, sizeof(bool) * count);
+	for (int p = 0; p < npieces; p++)
 	{
-		bool isnull;
-
-		value_of(sorter, c, i, &isnull);
-		((bool *) (block->data + nulls_at))[i] = isnull;
-		any |= isnull;
+		piece_of(sorter, p, c, &piece);
+		if (piece.nulls != NULL)
+		{
+			memcpy(nulls, piece.nulls, piece.n);
+			any = true;
+		}
+		nulls += piece.n;
 	}
 	if (any)
-		*(uint64 *) (block->data + nulls_at - sizeof(uint64)) = 1;
+		*(uint64 *) (block->data + at) = 1;
 	else
-		block->size = nulls_at;
-	values_at = block->size;
-	block_add(block, (Size) (column->byval ? column->width : (int) sizeof(uint32)) * count);
-	for (int i = 0; i < count; i++)
+		block->size = at + sizeof(uint64);
+}
+
+static void
+add_entries(const DbpSorter *sorter, Block *block, int c, int count, int npieces, PieceOf piece_of)
+{
+	int width = sorter->columns[c].width;
+	char *at = block_add(block, (Size) width * count);
+	Piece piece;
+
+	for (int p = 0; p < npieces; p++)
 	{
-		bool isnull;
-		const char *value = value_of(sorter, c, i, &isnull);
+		piece_of(sorter, p, c, &piece);
+		memcpy(at, piece.values, (Size) width * piece.n);
+		at += (Size) width * piece.n;
+	}
+}
 
-		if (isnull)
-			continue;
-		if (column->byval)
-			memcpy(block->data + values_at + (Size) i * column->width, value, column->width);
-		else
+static void
+add_references(const DbpSorter *sorter, Block *block, int c, int count, int npieces,
+			   PieceOf piece_of)
+{
+	Size offsets = block->size;
+	Piece piece;
+
+	block_add(block, sizeof(uint32) * count);
+	for (int p = 0; p < npieces; p++)
+	{
+		piece_of(sorter, p, c, &piece);
+		for (int i = 0; i < piece.n; i++, offsets += sizeof(uint32))
 		{
-			Size size = dbp_sorter_value_bytes(column, value);
-			Size at = block->size;
+			const char *value;
+			Size size;
 
+			if (piece.nulls != NULL && piece.nulls[i])
+				continue;
+			value = value_of(&piece, i);
+			size = dbp_sorter_value_bytes(&sorter->columns[c], value);
+			*(uint32 *) (block->data + offsets) = block->size;
 			memcpy(block_add(block, size), value, size);
-			((uint32 *) (block->data + values_at))[i] = at;
 		}
 	}
 }
 
 static void
-write_block(DbpSorter *sorter, Block *block, int count, ValueOf value_of, TagOf tag_of)
+write_block(DbpSorter *sorter, Block *block, int count, int npieces, PieceOf piece_of)
 {
 	BlockHeader header;
 	uint64 *tags;
+	Piece piece;
 
 	CHECK_FOR_INTERRUPTS();
 	block->size = 0;
 	tags = block_add(block, sizeof(uint64) * count);
-	for (int i = 0; i < count; i++)
-		tags[i] = tag_of(sorter, i);
+	for (int p = 0; p < npieces; p++)
+	{
+		piece_of(sorter, p, -1, &piece);
+		memcpy(tags, piece.tags, sizeof(uint64) * piece.n);
+		tags += piece.n;
+	}
 	for (int c = 0; c < sorter->ncolumns; c++)
-		if (!sorter->columns[c].dropped)
-			add_column(sorter, block, c, count, value_of);
+	{
+		if (sorter->columns[c].dropped)
+			continue;
+		add_nulls(sorter, block, c, count, npieces, piece_of);
+		if (sorter->columns[c].byval)
+			add_entries(sorter, block, c, count, npieces, piece_of);
+		else
+			add_references(sorter, block, c, count, npieces, piece_of);
+	}
 	header.size = block->size;
 	header.nrows = count;
 	BufFileWrite(sorter->file, &header, sizeof(header));
@@ -169,24 +222,20 @@ add_run(DbpSorter *sorter)
 	return run;
 }
 
-static const char *
-value_in_memory(const DbpSorter *sorter, int column, int i, bool *isnull)
+/* Rows of one segment: the next ones to be written */
+static void
+piece_in_memory(const DbpSorter *sorter, int number, int column, Piece *piece)
 {
-	uint32 row = dbp_sorter_row(sorter, sorter->position + i);
-	const DbpSortSegment *segment = dbp_sorter_segment(sorter, row);
-	uint32 place = dbp_sorter_place(sorter, row);
-	const char *entry = segment->values[column] + (Size) place * sorter->columns[column].width;
+	const DbpSortSegment *segment = dbp_sorter_segment(sorter, sorter->position);
+	uint32 place = dbp_sorter_place(sorter, sorter->position);
 
-	*isnull = segment->nulls[column] != NULL && segment->nulls[column][place];
-	return sorter->columns[column].byval ? entry : *(char *const *) entry;
-}
-
-static uint64
-tag_in_memory(const DbpSorter *sorter, int i)
-{
-	uint32 row = dbp_sorter_row(sorter, sorter->position + i);
-
-	return dbp_sorter_segment(sorter, row)->tags[dbp_sorter_place(sorter, row)];
+	piece->n = sorter->piece_rows;
+	piece->tags = segment->tags + place;
+	if (column < 0)
+		return;
+	piece->values = segment->values[column] + (Size) place * sorter->columns[column].width;
+	piece->base = NULL;
+	piece->nulls = segment->nulls[column] != NULL ? segment->nulls[column] + place : NULL;
 }
 
 /*
@@ -215,9 +264,12 @@ dbp_sorter_spill(DbpSorter *sorter)
 	run->rows_left = sorter->nrows;
 	for (sorter->position = 0; sorter->position < sorter->nrows;)
 	{
+		uint32 place = dbp_sorter_place(sorter, sorter->position);
 		uint32 count = Min(rows, sorter->nrows - sorter->position);
 
-		write_block(sorter, &block, count, value_in_memory, tag_in_memory);
+		count = Min(count, (1U << sorter->segment_shift) - place);
+		sorter->piece_rows = count;
+		write_block(sorter, &block, count, 1, piece_in_memory);
 		sorter->position += count;
 	}
 	tell(sorter->file, &sorter->file_end);
@@ -458,7 +510,7 @@ item_bytes(const DbpSorter *sorter, const DbpSortRun *run)
 }
 
 /* What is done with the items before the blocks that they lie in go */
-typedef void (*Drain)(DbpSorter *sorter, void *arg);
+typedef void (*Drain)(DbpSorter *sorter, int count, void *arg);
 
 /*
  * Take up to max_rows rows, in order, of at most so many bytes.
@@ -469,11 +521,13 @@ take(DbpSorter *sorter, int max_rows, Size max_bytes, Drain drain, void *arg)
 	bool measure = sorter->max_row_bytes * max_rows > max_bytes;
 	Size bytes = 0;
 	int count = 0;
+	int drained = 0;
 
 	sorter->nitems = 0;
 	while (sorter->nheap > 0 && count < max_rows)
 	{
 		DbpSortRun *run = &sorter->runs[sorter->heap[0]];
+		DbpSortItem *item = &sorter->items[sorter->nitems];
 
 		if (measure)
 		{
@@ -481,53 +535,58 @@ take(DbpSorter *sorter, int max_rows, Size max_bytes, Drain drain, void *arg)
 			if (count > 0 && bytes > max_bytes)
 				break;
 		}
-		sorter->items[sorter->nitems].run = run;
-		sorter->items[sorter->nitems++].row = run->row++;
+		/* rows of a run often follow one another */
+		if (sorter->nitems > 0 && item[-1].run == run)
+			item[-1].n++;
+		else
+		{
+			item->run = run;
+			item->row = run->row;
+			item->n = 1;
+			sorter->nitems++;
+		}
+		run->row++;
 		count++;
 		if (run->row == run->nrows)
 		{
-			drain(sorter, arg);
+			drain(sorter, count - drained, arg);
+			drained = count;
 			sorter->nitems = 0;
 			if (!read_block(sorter, run))
 				sorter->heap[0] = sorter->heap[--sorter->nheap];
 		}
 		sift_down(sorter, 0);
 	}
-	drain(sorter, arg);
+	if (count > drained)
+		drain(sorter, count - drained, arg);
 	sorter->nitems = 0;
 	return count;
 }
 
-/* Merging into a new run: rows are gathered until they make a block */
-typedef struct Gathering
+static void
+piece_of_item(const DbpSorter *sorter, int number, int column, Piece *piece)
 {
-	Block block;
-} Gathering;
+	const DbpSortItem *item = &sorter->items[number];
+	const DbpSortRun *run = item->run;
+	const DbpSortColumn *c = &sorter->columns[column];
 
-static const char *
-value_of_item(const DbpSorter *sorter, int column, int i, bool *isnull)
-{
-	const DbpSortItem *item = &sorter->items[i];
-
-	*isnull = is_null(item->run, column, item->row);
-	return *isnull ? NULL : value_in_run(sorter, item->run, column, item->row);
-}
-
-static uint64
-tag_of_item(const DbpSorter *sorter, int i)
-{
-	return sorter->items[i].run->tags[sorter->items[i].row];
+	piece->n = item->n;
+	piece->tags = run->tags + item->row;
+	if (column < 0)
+		return;
+	piece->values =
+		run->values[column] + (Size) item->row * (c->byval ? c->width : (int) sizeof(uint32));
+	piece->base = run->data;
+	piece->nulls = run->nulls[column] != NULL ? run->nulls[column] + item->row : NULL;
 }
 
 static void
-drain_to_file(DbpSorter *sorter, void *arg)
+drain_to_file(DbpSorter *sorter, int count, void *arg)
 {
-	Gathering *gathering = arg;
+	Block *block = arg;
 
-	if (sorter->nitems == 0)
-		return;
 	seek(sorter->file, &sorter->file_end);
-	write_block(sorter, &gathering->block, sorter->nitems, value_of_item, tag_of_item);
+	write_block(sorter, block, count, sorter->nitems, piece_of_item);
 	tell(sorter->file, &sorter->file_end);
 }
 
@@ -537,17 +596,17 @@ drain_to_file(DbpSorter *sorter, void *arg)
 static void
 merge_to_file(DbpSorter *sorter, int first, int count)
 {
-	Gathering gathering = {0};
+	Block block = {0};
 	DbpSortRun merged = {0};
 
 	for (int i = first; i < first + count; i++)
 		merged.rows_left += sorter->runs[i].rows_left;
 	merged.next = sorter->file_end;
 	make_heap(sorter, first, count);
-	while (take(sorter, sorter->max_rows, sorter->block_bytes, drain_to_file, &gathering) > 0)
+	while (take(sorter, sorter->max_rows, sorter->block_bytes, drain_to_file, &block) > 0)
 		;
-	if (gathering.block.data != NULL)
-		pfree(gathering.block.data);
+	if (block.data != NULL)
+		pfree(block.data);
 	sorter->runs[first] = merged;
 	memmove(&sorter->runs[first + 1], &sorter->runs[first + count],
 			sizeof(DbpSortRun) * (sorter->nruns - first - count));
@@ -574,59 +633,117 @@ dbp_sorter_merge_begin(DbpSorter *sorter)
 	sorter->merging = true;
 }
 
-/* Where the batch has got to */
-typedef struct Output
+/* Room for a value of the batch */
+static char *
+out_alloc(DbpSorter *sorter, Size size)
 {
-	int count;
-} Output;
+	char *result;
 
-static Datum
-copy_value(const DbpSorter *sorter, const DbpSortColumn *column, const char *value)
+	size = MAXALIGN(size);
+	if (size > OUT_BYTES / 8)
+		return MemoryContextAllocHuge(sorter->out_context, size);
+	if (size > sorter->out_arena_left)
+	{
+		sorter->out_arena = MemoryContextAlloc(sorter->out_context, OUT_BYTES);
+		sorter->out_arena_left = OUT_BYTES;
+	}
+	result = sorter->out_arena;
+	sorter->out_arena += size;
+	sorter->out_arena_left -= size;
+	return result;
+}
+
+#define COPY(ctype, to_datum) \
+	for (int i = 0; i < piece.n; i++) \
+	values[i] = to_datum(((const ctype *) piece.values)[i])
+
+/*
+ * By value: the nulls' values are nothing, but they are there.
+ */
+static void
+copy_entries(const DbpSortColumn *column, const Piece *from, Datum *values)
 {
-	Size size;
-	char *copy;
+	Piece piece = *from;
 
-	if (column->byval)
-		return fetch_att(value, true, column->len);
-	size = dbp_sorter_value_bytes(column, value);
-	copy = MemoryContextAlloc(sorter->out_context, size);
-	memcpy(copy, value, size);
-	return PointerGetDatum(copy);
+	switch (column->width)
+	{
+		case 8:
+			COPY(Datum, (Datum));
+			break;
+		case 4:
+			COPY(int32, Int32GetDatum);
+			break;
+		case 2:
+			COPY(int16, Int16GetDatum);
+			break;
+		default:
+			COPY(char, CharGetDatum);
+			break;
+	}
+}
+
+static void
+copy_references(DbpSorter *sorter, const DbpSortColumn *column, const Piece *piece, Datum *values)
+{
+	for (int i = 0; i < piece->n; i++)
+	{
+		const char *value;
+		Size size;
+		char *copy;
+
+		values[i] = (Datum) 0;
+		if (piece->nulls != NULL && piece->nulls[i])
+			continue;
+		value = value_of(piece, i);
+		size = dbp_sorter_value_bytes(column, value);
+		copy = out_alloc(sorter, size);
+		memcpy(copy, value, size);
+		values[i] = PointerGetDatum(copy);
+	}
 }
 
 static void
 drain_column(DbpSorter *sorter, int c, int at)
 {
 	const DbpSortColumn *column = &sorter->columns[c];
-	Datum *values = sorter->out_values[c] + at;
-	bool *nulls = sorter->out_nulls_room[c] + at;
 
-	for (int i = 0; i < sorter->nitems; i++)
+	for (int p = 0; p < sorter->nitems; p++)
 	{
-		const DbpSortItem *item = &sorter->items[i];
+		Piece piece;
 
-		nulls[i] = is_null(item->run, c, item->row);
-		if (nulls[i])
-		{
-			sorter->out_nulls[c] = sorter->out_nulls_room[c];
-			values[i] = (Datum) 0;
-		}
+		piece_of_item(sorter, p, c, &piece);
+		if (piece.nulls == NULL)
+			memset(sorter->out_nulls_room[c] + at, false, piece.n);
 		else
-			values[i] = copy_value(sorter, column, value_in_run(sorter, item->run, c, item->row));
+		{
+			memcpy(sorter->out_nulls_room[c] + at, piece.nulls, piece.n);
+			sorter->out_nulls[c] = sorter->out_nulls_room[c];
+		}
+		if (column->byval)
+			copy_entries(column, &piece, sorter->out_values[c] + at);
+		else
+			copy_references(sorter, column, &piece, sorter->out_values[c] + at);
+		at += piece.n;
 	}
 }
 
 static void
-drain_to_batch(DbpSorter *sorter, void *arg)
+drain_to_batch(DbpSorter *sorter, int count, void *arg)
 {
-	Output *output = arg;
+	int *drained = arg;
+	int at = *drained;
 
 	for (int c = 0; c < sorter->ncolumns; c++)
 		if (!sorter->columns[c].dropped)
-			drain_column(sorter, c, output->count);
-	for (int i = 0; i < sorter->nitems; i++)
-		sorter->out_tags[output->count + i] = tag_of_item(sorter, i);
-	output->count += sorter->nitems;
+			drain_column(sorter, c, *drained);
+	for (int p = 0; p < sorter->nitems; p++)
+	{
+		const DbpSortItem *item = &sorter->items[p];
+
+		memcpy(sorter->out_tags + at, item->run->tags + item->row, sizeof(uint64) * item->n);
+		at += item->n;
+	}
+	*drained += count;
 }
 
 /*
@@ -635,9 +752,10 @@ drain_to_batch(DbpSorter *sorter, void *arg)
 int
 dbp_sorter_merge_next(DbpSorter *sorter)
 {
-	Output output = {0};
+	int drained = 0;
 
 	MemoryContextReset(sorter->out_context);
+	sorter->out_arena_left = 0;
 	memset(sorter->out_nulls, 0, sizeof(bool *) * sorter->ncolumns);
-	return take(sorter, sorter->max_rows, DBP_BATCH_BYTES, drain_to_batch, &output);
+	return take(sorter, sorter->max_rows, DBP_BATCH_BYTES, drain_to_batch, &drained);
 }

@@ -8,7 +8,7 @@
  * only distinct values are compared.  Then numbers of rows are sorted by one
  * key after the other, the last one first, each time keeping the order of
  * equals (LSD radix sort); a key by which they are in order already, as
- * times often are, costs one look.
+ * times often are, costs one look.  At last the columns are put in that order.
  *
  *-------------------------------------------------------------------------
  */
@@ -396,8 +396,86 @@ has_nulls(const DbpSorter *sorter, int column)
 	return false;
 }
 
+/* Rows ahead whose values are asked for while others are being moved */
+#define AHEAD 16
+
 /*
- * Find the order of the run in memory.
+ * Put the entries of one column in order.  One column at a time, since that may stay
+ * in the processor's cache, unlike all of them.
+ */
+static void
+move_entries(const DbpSorter *sorter, const uint32 *order, char **parts, int width, char *room)
+{
+	int shift = sorter->segment_shift;
+	uint32 mask = (1U << shift) - 1;
+	uint32 n = sorter->nrows;
+
+#define MOVE(ctype) \
+	for (uint32 i = 0; i < n; i++) \
+	{ \
+		uint32 ahead = order[Min(i + AHEAD, n - 1)]; \
+		__builtin_prefetch((ctype *) parts[ahead >> shift] + (ahead & mask)); \
+		((ctype *) room)[i] = ((ctype *) parts[order[i] >> shift])[order[i] & mask]; \
+	}
+
+	switch (width)
+	{
+		case 8:
+			MOVE(uint64);
+			break;
+		case 4:
+			MOVE(uint32);
+			break;
+		case 2:
+			MOVE(uint16);
+			break;
+		default:
+			MOVE(uint8);
+			break;
+	}
+	for (uint32 i = 0; i < n; i += mask + 1)
+		memcpy(parts[i >> shift], room + (Size) i * width, (Size) Min(mask + 1, n - i) * width);
+}
+
+/*
+ * Where some rows of a column can be null, all segments have to say which.
+ */
+static void
+complete_nulls(DbpSorter *sorter, int column)
+{
+	for (int s = 0; s < sorter->nsegments; s++)
+		if (sorter->segments[s].nulls[column] == NULL)
+			sorter->segments[s].nulls[column] =
+				MemoryContextAllocZero(sorter->run_context, (Size) 1 << sorter->segment_shift);
+}
+
+static void
+move_rows(DbpSorter *sorter, const uint32 *order)
+{
+	char *room =
+		MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint64) * (Size) sorter->nrows);
+	char **parts = palloc(sizeof(char *) * sorter->nsegments);
+
+	for (int c = -1; c < sorter->ncolumns; c++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (c >= 0 && sorter->columns[c].dropped)
+			continue;
+		for (int s = 0; s < sorter->nsegments; s++)
+			parts[s] = c < 0 ? (char *) sorter->segments[s].tags : sorter->segments[s].values[c];
+		move_entries(sorter, order, parts, c < 0 ? (int) sizeof(uint64) : sorter->columns[c].width,
+					 room);
+		if (c < 0 || !has_nulls(sorter, c))
+			continue;
+		complete_nulls(sorter, c);
+		for (int s = 0; s < sorter->nsegments; s++)
+			parts[s] = (char *) sorter->segments[s].nulls[c];
+		move_entries(sorter, order, parts, sizeof(bool), room);
+	}
+}
+
+/*
+ * Sort the run in memory.
  */
 void
 dbp_sorter_order(DbpSorter *sorter)
@@ -410,9 +488,9 @@ dbp_sorter_order(DbpSorter *sorter)
 
 	pairs.n = sorter->nrows;
 	pairs.key = MemoryContextAllocHuge(context, sizeof(uint64) * n);
-	pairs.row = MemoryContextAllocHuge(sorter->run_context, sizeof(uint32) * n);
+	pairs.row = MemoryContextAllocHuge(context, sizeof(uint32) * n);
 	pairs.other_key = MemoryContextAllocHuge(context, sizeof(uint64) * n);
-	pairs.other_row = MemoryContextAllocHuge(sorter->run_context, sizeof(uint32) * n);
+	pairs.other_row = MemoryContextAllocHuge(context, sizeof(uint32) * n);
 	for (uint32 i = 0; i < pairs.n; i++)
 		pairs.row[i] = i;
 	for (int k = sorter->nkeys - 1; k >= 0; k--)
@@ -432,8 +510,11 @@ dbp_sorter_order(DbpSorter *sorter)
 		if (numbers.null != NULL)
 			pfree(numbers.null);
 	}
-	sorter->order = pairs.row;
+	pfree(pairs.key);
+	pfree(pairs.other_key);
 	pfree(pairs.other_row);
+	if (sorter->nrows > 0)
+		move_rows(sorter, pairs.row);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

@@ -4,9 +4,9 @@
  *		What the files of the sorter share.
  *
  * Rows are kept column by column, in segments of some thousand rows.  What is
- * in memory is a run.  When it has grown to the limit it is sorted, which only
- * moves numbers of rows about, and written to a temporary file in blocks, each
- * of them column by column as well; in the end the runs are merged.
+ * in memory is a run.  When it has grown to the limit it is sorted and written to a
+ * temporary file in blocks, each of them column by column as well; in the end the
+ * runs are merged.
  *
  *-------------------------------------------------------------------------
  */
@@ -79,11 +79,12 @@ typedef struct DbpSortRun
 	int room;		  /* of those, in rows */
 } DbpSortRun;
 
-/* A row on its way out of the merge */
+/* Rows on their way out of the merge, one after the other in a block */
 typedef struct DbpSortItem
 {
 	DbpSortRun *run;
 	int row;
+	int n;
 } DbpSortItem;
 
 struct DbpSorter
@@ -112,7 +113,6 @@ struct DbpSorter
 	Size run_bytes;	  /* of the values, as DBP_BATCH_BYTES counts them */
 	char *arena;
 	Size arena_left;
-	uint32 *order; /* NULL: as they came */
 	bool handed_out;
 
 	/* those in the file */
@@ -131,7 +131,10 @@ struct DbpSorter
 	int *heap; /* of indexes into runs */
 	int nitems;
 	DbpSortItem *items;
+	int piece_rows;
 	MemoryContext out_context; /* by-reference values of the batch */
+	char *out_arena;
+	Size out_arena_left;
 	Datum **out_values;
 	bool **out_nulls;
 	bool **out_nulls_room;
@@ -148,13 +151,6 @@ static inline uint32
 dbp_sorter_place(const DbpSorter *sorter, uint32 row)
 {
 	return row & ((1U << sorter->segment_shift) - 1);
-}
-
-/* Row of place i in the order of the run in memory */
-static inline uint32
-dbp_sorter_row(const DbpSorter *sorter, uint32 i)
-{
-	return sorter->order != NULL ? sorter->order[i] : i;
 }
 
 static inline Size

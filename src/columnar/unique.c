@@ -498,15 +498,16 @@ void
 dbp_unique_prepare(Relation rel, TupleTableSlot **slots, int nslots)
 {
 	DbpUniqueTable *table;
+	DbpBatch **batches;
 	MemoryContext context;
 	MemoryContext before;
 
-	if (nslots == 0 || !rel->rd_rel->relhasindex || !OidIsValid(rel->rd_rel->reltoastrelid))
+	if (nslots == 0 || !rel->rd_rel->relhasindex || dbp_batch_list(rel, &batches) == 0)
 		return;
+	lock_toast(rel);
 	table = dbp_unique_table(rel);
 	if (table == NULL)
 		return;
-	lock_toast(rel);
 	PG_TRY();
 	{
 		context =

@@ -41,7 +41,18 @@
 /* Reading this much is a matter of a few milliseconds */
 #define SMALL_BLOCKS 256
 
+/* And so many rows, where they are compressed */
+#define SMALL_ROWS 50000
+
 #define GUARD_PREFIX "dbperf_guard_"
+
+/* Of what is compressed, blocks tell little */
+static bool
+takes_long_to_read(Relation rel)
+{
+	return RelationGetNumberOfBlocks(rel) > SMALL_BLOCKS ||
+		(dbp_is_columnar(rel) && dbp_count_rows(rel, -1) > SMALL_ROWS);
+}
 
 /*
  * Would ATTACH keep the default partition locked for long?
@@ -63,10 +74,8 @@ dbp_default_is_large(Oid defpart)
 		UnlockRelationOid(defpart, AccessShareLock);
 		return false;
 	}
-	/* what is compressed takes longer than its blocks tell */
 	large = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
-		(RELKIND_HAS_STORAGE(rel->rd_rel->relkind) &&
-		 RelationGetNumberOfBlocks(rel) > (dbp_is_columnar(rel) ? 1 : SMALL_BLOCKS));
+		(RELKIND_HAS_STORAGE(rel->rd_rel->relkind) && takes_long_to_read(rel));
 	relation_close(rel, AccessShareLock);
 	return large;
 }
