@@ -48,6 +48,7 @@ turn()
 	warm_up packed
 	operation "$3.compress" "SELECT dbperf.compress_partition('packed', $KEY_ARRAY)"
 	warm_up packed
+	operation "$3.analyze" "ANALYZE packed"
 	operation "$3.decompress" "SELECT dbperf.decompress_partition('packed')"
 	warm_up packed
 	operation "$3.rewrite" "VACUUM (FULL) packed"
@@ -84,6 +85,7 @@ report_speed()
 		"$1" "$2" "$3"
 	printf '|---|---|---|---|---|---|---|\n'
 	speed_row "**compress_partition**" "$prefix" compress "$rows"
+	speed_row "of that, ANALYZE" "$prefix" analyze "$rows"
 	speed_row "**decompress_partition**" "$prefix" decompress "$rows"
 	speed_row "VACUUM FULL of the decompressed table" "$prefix" rewrite "$rows"
 	speed_row "CREATE TABLE AS … ORDER BY" "$prefix" sorted "$rows"

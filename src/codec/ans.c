@@ -16,7 +16,7 @@
 #define LOWEST (UINT32_C(1) << 16)
 
 /* Fewer symbols than that have one state: each takes up four bytes */
-#define MIN_INTERLEAVED 4096
+#define MIN_INTERLEAVED 2048
 
 /* The precision of frequencies: bits after the first one */
 #define FREQ_BITS 4
@@ -127,31 +127,6 @@ dbp_ans_normalize(const uint32_t *counts, int nsymbols, int n, int log, uint16_t
  * and of each other one how much longer in bits it is than the one before, in
  * unary with a sign, and its bits after the first.
  */
-static int
-step_bits(int step)
-{
-	return step == 0 ? 1 : 1 + (step < 0 ? -step : step) + 1;
-}
-
-int
-dbp_ans_freqs_bits(const uint16_t *freqs, int nsymbols, int log)
-{
-	int largest = find_largest(freqs, nsymbols);
-	int bits = dbp_bit_width((uint64_t) nsymbols - 1);
-	int before = log / 2;
-
-	for (int i = 0; i < nsymbols; i++)
-	{
-		int width = dbp_bit_width(freqs[i]);
-
-		if (i == largest)
-			continue;
-		bits += step_bits(width - before) + (width > FREQ_BITS + 1 ? FREQ_BITS : width - 1);
-		before = width;
-	}
-	return bits;
-}
-
 void
 dbp_ans_put_freqs(const uint16_t *freqs, int nsymbols, int log, DbpBitWriter *out)
 {
@@ -287,11 +262,10 @@ dbp_ans_encode(const uint16_t *symbols, int n, const uint16_t *freqs, int nsymbo
 }
 
 void
-dbp_ans_slots(const uint16_t *freqs, int nsymbols, int log, DbpAnsSlot *slots)
+dbp_ans_slots(const uint16_t *freqs, int nsymbols, DbpAnsSlot *slots)
 {
 	int slot = 0;
 
-	(void) log;
 	for (int i = 0; i < nsymbols; i++)
 	{
 		for (int bias = 0; bias < freqs[i]; bias++, slot++)

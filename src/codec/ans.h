@@ -30,7 +30,6 @@ extern int dbp_ans_log(int n, int nsymbols);
 /* counts (none 0, n in all) to frequencies that dbp_ans_put_freqs() can write */
 extern void dbp_ans_normalize(const uint32_t *counts, int nsymbols, int n, int log,
 							  uint16_t *freqs);
-extern int dbp_ans_freqs_bits(const uint16_t *freqs, int nsymbols, int log);
 extern void dbp_ans_put_freqs(const uint16_t *freqs, int nsymbols, int log, DbpBitWriter *out);
 extern bool dbp_ans_get_freqs(DbpBitReader *in, int nsymbols, int log, uint16_t *freqs);
 
@@ -41,8 +40,8 @@ extern bool dbp_ans_get_freqs(DbpBitReader *in, int nsymbols, int log, uint16_t 
 extern size_t dbp_ans_encode(const uint16_t *symbols, int n, const uint16_t *freqs, int nsymbols,
 							 int log, uint8_t *out, size_t room);
 
-/* slots: 2^log of them */
-extern void dbp_ans_slots(const uint16_t *freqs, int nsymbols, int log, DbpAnsSlot *slots);
+/* slots: as many as the frequencies add up to */
+extern void dbp_ans_slots(const uint16_t *freqs, int nsymbols, DbpAnsSlot *slots);
 
 #define DBP_ANS_STATES 4
 

@@ -202,7 +202,7 @@ decode(Decoder *decoder, DbpReader *in, int n, uint64_t *values)
 		slots = dbp_scratch_take((size_t) 1 << decoder->log, sizeof(*slots));
 		if (slots == NULL)
 			return false;
-		dbp_ans_slots(decoder->freqs, decoder->nbins, decoder->log, slots);
+		dbp_ans_slots(decoder->freqs, decoder->nbins, slots);
 	}
 	good = get_all(in, decoder, slots, n - decoder->order, values + decoder->order);
 	if (!good)

@@ -39,7 +39,7 @@ dbp_bits_put(DbpBitWriter *writer, uint64_t value, int width)
 	writer->count += width;
 	dbp_store64(writer->at, writer->bits);
 	writer->at += writer->count / 8;
-	writer->bits = writer->count / 8 == 8 ? 0 : writer->bits >> writer->count / 8 * 8;
+	writer->bits >>= writer->count / 8 * 8;
 	writer->count %= 8;
 }
 

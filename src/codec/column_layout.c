@@ -15,7 +15,11 @@
 #include "codec/columns.h"
 
 /* With more bytes that vary, finding a layout takes long, and there rarely is one */
-#define MAX_VARYING 64
+#define MAX_VARYING 128
+
+/* With more than that, a layout must be good: such a part of the bits that vary */
+#define MANY_VARYING 32
+#define GOOD_LAYOUT 0.6
 
 /* Fewer values tell nothing */
 #define MIN_VALUES 16
@@ -50,6 +54,7 @@ typedef struct Sample
 	int all; /* values that it stands for */
 	int len;
 	uint8_t *bytes; /* of all values in the sample */
+	int varying;	/* bytes */
 	uint8_t classes[DBP_COLUMNS_MAX_LENGTH];
 } Sample;
 
@@ -285,6 +290,9 @@ cut(const Sample *sample, DbpLayout *layout)
 		if (!try_fields(sample, end, steps))
 			return false;
 	}
+	if (sample->varying > MANY_VARYING &&
+		steps[sample->len].bits > GOOD_LAYOUT * 8 * sample->varying)
+		return true;
 	for (int end = sample->len; end > 0; end -= steps[end].last.width)
 		nfields++;
 	layout->nfields = nfields;
@@ -303,14 +311,14 @@ class_of(uint8_t byte)
 	return byte >= 'A' && byte <= 'F' ? CAPITAL_HEX : 0;
 }
 
-/* Looks at so many values; returns how many bytes vary. */
-static int
+/* Looks at so many values.  false: too many bytes vary. */
+static bool
 find_classes(const DbpSlice *values, int n, Sample *sample)
 {
 	uint8_t hex[256];
 	uint8_t differ[DBP_COLUMNS_MAX_LENGTH] = {0};
-	int varying = 0;
 
+	sample->varying = 0;
 	for (int byte = 0; byte < 256; byte++)
 		hex[byte] = (uint8_t) class_of((uint8_t) byte);
 	memset(sample->classes, HEX, sizeof(sample->classes));
@@ -327,10 +335,10 @@ find_classes(const DbpSlice *values, int n, Sample *sample)
 		if (differ[at] != 0)
 		{
 			sample->classes[at] |= VARIES;
-			varying++;
+			sample->varying++;
 		}
 	}
-	return varying;
+	return sample->varying <= MAX_VARYING;
 }
 
 static bool
@@ -361,8 +369,7 @@ dbp_layout_choose(const DbpSlice *values, int n, DbpLayout *layout)
 	/* mostly a few values show that it is too much */
 	layout->nfields = 0;
 	if (n < MIN_VALUES || values[0].len > DBP_COLUMNS_MAX_LENGTH ||
-		find_classes(values, MIN_VALUES, &sample) > MAX_VARYING ||
-		find_classes(values, n, &sample) > MAX_VARYING)
+		!find_classes(values, MIN_VALUES, &sample) || !find_classes(values, n, &sample))
 		return true;
 	done = make_sample(values, n, &sample) && cut(&sample, layout);
 	free(sample.bytes);

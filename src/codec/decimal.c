@@ -247,6 +247,58 @@ dbp_decimal_float_scale(const uint32_t *values, int n, int digits, uint64_t *int
 	return nexceptions;
 }
 
+/*
+ * Near is what is so near to an integer, after scaling, that it would be by
+ * chance for one value in 512 only; integers up to the limit keep enough bits
+ * after the point to see it.  All but one in so many have to be.
+ */
+#define NEAR 0x1p-10
+#define NEAR_MAX 0x1p40
+#define NEAR_SAMPLE 64
+#define NEAR_MAX_DIGITS 12
+#define FAR_ONES 8
+
+int
+dbp_decimal_near_digits(const uint64_t *values, int n)
+{
+	int step = n / NEAR_SAMPLE + 1;
+
+	for (int digits = 0; digits <= NEAR_MAX_DIGITS; digits++)
+	{
+		int counted = 0;
+		int far = 0;
+
+		for (int i = 0; i < n; i += step)
+		{
+			double scaled = as_double(values[i]) * powers[digits];
+			double rounded = (scaled + ROUNDER) - ROUNDER;
+			double distance = scaled - rounded;
+
+			counted++;
+			/* a NaN is not near to anything, and next to nothing is not near to 0 */
+			if (!(distance > -NEAR && distance < NEAR && scaled > -NEAR_MAX && scaled < NEAR_MAX &&
+				  (rounded != 0 || scaled == 0)))
+				far++;
+		}
+		if (far * FAR_ONES <= counted)
+			return digits;
+	}
+	return -1;
+}
+
+void
+dbp_decimal_near_scale(const uint64_t *values, int n, int digits, uint64_t *integers)
+{
+	double power = powers[digits];
+
+	for (int i = 0; i < n; i++)
+	{
+		uint64_t integer = as_bits(as_double(values[i]) * power + ROUNDER) - ROUNDER_BITS;
+
+		integers[i] = in_range(integer) ? integer : 0;
+	}
+}
+
 static bool
 all_in_range(const uint64_t *integers, int n)
 {

@@ -30,6 +30,14 @@ extern int dbp_decimal_scale(const uint64_t *values, int n, int digits, uint64_t
 extern int dbp_decimal_float_scale(const uint32_t *values, int n, int digits, uint64_t *integers,
 								   uint64_t *exceptions);
 
+/*
+ * Results of calculations with decimal fractions are often near one, but not
+ * it: how many digits that has, or -1; and integers so that what is left is
+ * little.
+ */
+extern int dbp_decimal_near_digits(const uint64_t *values, int n);
+extern void dbp_decimal_near_scale(const uint64_t *values, int n, int digits, uint64_t *integers);
+
 /* The other way; false: some integers cannot have come from there */
 extern bool dbp_decimal_unscale(uint64_t *values, int n, int digits);
 extern bool dbp_decimal_float_unscale(const uint64_t *integers, int n, int digits,

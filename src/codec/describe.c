@@ -161,6 +161,7 @@ describe_reals(DbpText *text, DbpReader in, int n)
 {
 	int kind;
 	int low;
+	int digits;
 
 	if (!dbp_read_byte(&in, &kind))
 		return false;
@@ -176,6 +177,11 @@ describe_reals(DbpText *text, DbpReader in, int n)
 				return false;
 			dbp_text_append(text, "%d random bits; others: ", low);
 			return describe_part(text, &in, n, DBP_INTS_ALL);
+		case DBP_REALS_NEAR:
+			if (!dbp_read_byte(&in, &digits))
+				return false;
+			dbp_text_append(text, "near %d decimals, off by: ", digits);
+			return describe_two(text, in, n, DBP_INTS_ALL, "fractions: ");
 		default:
 			return false;
 	}

@@ -38,21 +38,38 @@ scale(const uint32_t *values, int n, int digits, DbpRealsDecimal *decimal)
 	return true;
 }
 
+/* Fractions that take more bits each may as well be none */
+#define DECIMAL_MAX_BITS 18
+
+static bool
+encode(const uint32_t *values, int n, int effort, DbpBuffer *out)
+{
+	int digits = dbp_decimal_float_digits(values, n);
+	size_t begin = out->len;
+	size_t middle;
+	DbpRealsDecimal decimal;
+	uint64_t *ordered;
+
+	if (digits >= 0 &&
+		(!scale(values, n, digits, &decimal) || !dbp_reals_decimal_write(&decimal, n, effort, out)))
+		return false;
+	middle = out->len;
+	if (digits >= 0 && (middle - begin) * 8 <= (size_t) n * DECIMAL_MAX_BITS)
+		return true;
+	if (!order(values, n, &ordered) || !dbp_reals_bits_write(ordered, n, effort, out))
+		return false;
+	if (digits >= 0)
+		dbp_reals_keep_smaller(out, begin, middle);
+	return true;
+}
+
 bool
 dbp_floats_encode(const uint32_t *values, int n, int effort, DbpBuffer *out)
 {
 	DbpScratch scratch = dbp_scratch_begin();
 	size_t begin = out->len;
-	int digits = dbp_decimal_float_digits(values, n);
-	DbpRealsDecimal decimal;
-	uint64_t *ordered;
-	bool done;
+	bool done = encode(values, n, effort, out);
 
-	if (digits >= 0)
-		done =
-			scale(values, n, digits, &decimal) && dbp_reals_decimal_write(&decimal, n, effort, out);
-	else
-		done = order(values, n, &ordered) && dbp_reals_bits_write(ordered, n, effort, out);
 	dbp_scratch_end(scratch);
 	if (!done)
 		out->len = begin;

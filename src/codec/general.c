@@ -26,6 +26,9 @@
 /* Twice the time is well spent on small inputs only: those of most columns */
 #define SLOW_MAX ((size_t) 1024 * 1024)
 
+/* The slower level rarely saves more than that part of what the quick one leaves */
+#define SLOW_GAIN 5
+
 /* A context that has grown beyond this is not kept */
 #define KEEP_MAX ((size_t) 8 * 1024 * 1024)
 
@@ -71,7 +74,7 @@ compress_at(const uint8_t *in, size_t len, int level, uint8_t *out, size_t room)
 }
 
 bool
-dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out)
+dbp_general_compress_towards(const uint8_t *in, size_t len, int effort, size_t goal, DbpBuffer *out)
 {
 	size_t room = ZSTD_compressBound(len);
 	size_t first;
@@ -84,8 +87,9 @@ dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out)
 	if (first == 0)
 		return false;
 
-	/* Below that the quick level found nothing, so there is nothing */
-	if (effort < DBP_EFFORT_BEST && len <= SLOW_MAX && first < len - len / 32)
+	/* Where the quick level found nothing, there is nothing */
+	if (effort < DBP_EFFORT_BEST && len <= SLOW_MAX && first < len - len / 32 &&
+		first - first / SLOW_GAIN <= goal)
 	{
 		if (!dbp_buffer_reserve(out, first + room))
 			return false;
@@ -100,6 +104,12 @@ dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out)
 	}
 	out->len += first;
 	return true;
+}
+
+bool
+dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out)
+{
+	return dbp_general_compress_towards(in, len, effort, SIZE_MAX, out);
 }
 
 bool

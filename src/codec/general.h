@@ -18,6 +18,13 @@
  */
 extern bool dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out);
 
+/*
+ * The same, but does not take long over what will be far larger than the goal,
+ * because something else is as small as that already.
+ */
+extern bool dbp_general_compress_towards(const uint8_t *in, size_t len, int effort, size_t goal,
+										 DbpBuffer *out);
+
 /* true only where exactly outlen bytes came of all of the input */
 extern bool dbp_general_decompress(const uint8_t *in, size_t len, uint8_t *out, size_t outlen);
 

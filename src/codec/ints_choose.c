@@ -173,7 +173,7 @@ try_numbers(Trial *trial)
 		if (estimates[i].packed < packed)
 			packed = estimates[i].packed;
 	}
-	if ((trial->n <= FEW || trial->all || packed < estimates[order].bins * (1 + 2.0f / WORTH)) &&
+	if ((trial->n <= FEW || trial->all || packed < estimates[order].bins * (1 + 1.0f / WORTH)) &&
 		!try_vectors(trial))
 		return false;
 	for (int i = 0; i <= DBP_BINS_MAX_ORDER; i++)
@@ -241,22 +241,24 @@ try_split(Trial *trial)
 	return true;
 }
 
-/* repeated: whole sequences come again, so that codes may be worth it anyway */
+/* Codes, if it seems so that they take less than what there is so far, or anyway */
 static bool
-try_dictionary(Trial *trial, bool repeated)
+try_dictionary(Trial *trial, bool anyway, bool *tried)
 {
 	DbpIntsDictionary dictionary;
 	bool found;
 	float bytes;
 
+	*tried = false;
 	if (!dbp_ints_dictionary_make(trial->values, trial->n, trial->n / 2, &dictionary, &found))
 		return false;
 	if (!found)
 		return true;
 	/* two bytes are little for one of the different values and its frequency */
 	bytes = dictionary.bits / 8 + (float) dictionary.nvalues * 2;
-	if (!repeated && !trial->all && bytes > (float) (trial->best - trial->best / WORTH))
+	if (!anyway && bytes > (float) (trial->best - trial->best / WORTH))
 		return true;
+	*tried = true;
 	if (!begin(trial, DBP_INTS_DICTIONARY) ||
 		!dbp_ints_dictionary_write(&dictionary, trial->n, trial->how, trial->out))
 		return false;
@@ -312,27 +314,37 @@ repeats_cost(const Trial *trial)
 	return cost / (float) n;
 }
 
+/* Are there sequences that come again? Then they can be compressed, or codes of their values. */
+static bool
+try_repeats(Trial *trial, bool codes)
+{
+	bool tried;
+
+	if (trial->how.effort <= DBP_EFFORT_FAST || !may(trial, DBP_INTS_GENERAL) ||
+		(!trial->all && repeats_cost(trial) > bits_so_far(trial) * 0.9f))
+		return true;
+	if (codes && !try_dictionary(trial, true, &tried))
+		return false;
+	return try_general(trial, false) && (!trial->all || try_general(trial, true));
+}
+
 /* The ones that need more than a pass over the values, so only where it looks well */
 static bool
 try_others(Trial *trial)
 {
 	bool fast = trial->how.effort <= DBP_EFFORT_FAST;
-	bool general = !fast && may(trial, DBP_INTS_GENERAL);
 	/* bins can be as good as anything else where the order of the values does not matter */
 	bool exact = trial->max - trial->min < DBP_BINS_EXACT && !trial->all;
-	bool repeated;
+	bool codes = false;
 
 	if (may(trial, DBP_INTS_TENS) && !exact && !fast &&
 		dbp_ints_tens_worth(trial->values, trial->n, bits_so_far(trial)) && !try_tens(trial))
 		return false;
 	if (may(trial, DBP_INTS_SPLIT) && !exact && !fast && !try_split(trial))
 		return false;
-	repeated = general && (trial->all || repeats_cost(trial) < bits_so_far(trial) * 0.9f);
-	if (may(trial, DBP_INTS_DICTIONARY) && (repeated || !exact) && !try_dictionary(trial, repeated))
+	if (may(trial, DBP_INTS_DICTIONARY) && !exact && !try_dictionary(trial, trial->all, &codes))
 		return false;
-	if (repeated && !try_general(trial, false))
-		return false;
-	return !general || !trial->all || try_general(trial, true);
+	return try_repeats(trial, may(trial, DBP_INTS_DICTIONARY) && !codes);
 }
 
 static bool

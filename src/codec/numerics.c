@@ -45,9 +45,15 @@
 /* Exceptions are at most that part of the values */
 #define MAX_EXCEPTIONS 4
 
-/* Nothing else is tried where exceptions are at most that part, and the bytes no more than that */
+/* Where exceptions are fewer than that part, and the bytes too, other kinds are hardly smaller */
 #define FEW_EXCEPTIONS 16
-#define CLEAR_RATIO 2
+#define CLEAR_BYTES(total) ((total) / 4 * 3)
+
+/* What other kinds to try: of digits, the rest finds nothing */
+#define OTHER_KINDS \
+	(DBP_SLICES_BIT(DBP_SLICES_CONSTANT) | DBP_SLICES_BIT(DBP_SLICES_PLAIN) | \
+	 DBP_SLICES_BIT(DBP_SLICES_PREFIX) | DBP_SLICES_BIT(DBP_SLICES_DICTIONARY) | \
+	 DBP_SLICES_BIT(DBP_SLICES_COLUMNS))
 
 /* What a value needs to be an integer: so many decimals; it has that many digits before them */
 typedef struct Need
@@ -248,8 +254,7 @@ write_exceptions(DbpBuffer *out, const Parts *parts, const DbpTrial *trial)
 		return false;
 	begin = out->len;
 	return dbp_bitmap_encode(parts->bitmap, parts->n, out) && dbp_part_close(out, begin) &&
-		dbp_slices_write(out, parts->exceptions, count, trial->effort,
-						 trial->kinds & ~DBP_SLICES_BIT(DBP_SLICES_NUMERIC));
+		dbp_slices_write(out, parts->exceptions, count, trial->effort, trial->kinds);
 }
 
 static bool
@@ -276,6 +281,16 @@ write_parts(DbpBuffer *out, const Parts *parts, const DbpTrial *trial)
 		(!parts->plan.wide || dbp_numbers_write(out, parts->high, parts->nintegers, trial->effort));
 }
 
+/* Of few different values, numbers of one kind take less than those of two or three. */
+static bool
+try_dictionary(const DbpSlice *values, int n, uint64_t total, DbpTrial *trial)
+{
+	DbpSliceProfile profile = {.total = total};
+	int distinct;
+
+	return dbp_dictionary_try(values, n, &profile, trial, &distinct);
+}
+
 /* As integers where they can be, as other slices where not, or where that may be smaller */
 static bool
 try_numerics(const DbpSlice *values, int n, DbpTrial *trial)
@@ -291,9 +306,11 @@ try_numerics(const DbpSlice *values, int n, DbpTrial *trial)
 			dbp_trial_consider(trial, "integers");
 	}
 	clear = done && parts.nintegers >= n - n / FEW_EXCEPTIONS &&
-		trial->best.len < parts.total / CLEAR_RATIO;
+		trial->best.len < CLEAR_BYTES(parts.total);
 	if (done && !clear)
 		done = dbp_slices_try(values, n, trial);
+	else if (done && (parts.plan.wide || !parts.same_scale))
+		done = try_dictionary(values, n, parts.total, trial);
 	free_parts(&parts);
 	return done;
 }
@@ -301,7 +318,7 @@ try_numerics(const DbpSlice *values, int n, DbpTrial *trial)
 bool
 dbp_numerics_encode(const DbpSlice *values, int n, int effort, DbpBuffer *out)
 {
-	DbpTrial trial = {.effort = effort, .kinds = DBP_SLICES_ALL};
+	DbpTrial trial = {.effort = effort, .kinds = OTHER_KINDS};
 	bool tried = n > 0 ? try_numerics(values, n, &trial) : dbp_slices_try(values, n, &trial);
 
 	return dbp_trial_end(&trial, tried ? out : NULL) && tried;
@@ -311,10 +328,7 @@ int
 dbp_numerics_candidates(const DbpSlice *values, int n, int effort, DbpCandidate *candidates,
 						int max)
 {
-	DbpTrial trial = {.effort = effort,
-					  .kinds = DBP_SLICES_ALL,
-					  .candidates = candidates,
-					  .max = max};
+	DbpTrial trial = {.effort = effort, .kinds = OTHER_KINDS, .candidates = candidates, .max = max};
 
 	if (n > 0)
 		try_numerics(values, n, &trial);

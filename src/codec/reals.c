@@ -121,12 +121,23 @@ split_read(DbpReader in, int n, uint64_t *ordered)
 /* Nothing is gained by splitting what is far below what random bits take */
 #define SPLIT_MIN_BITS 16
 
+/* Of two chunks one after the other, the smaller one stays */
+void
+dbp_reals_keep_smaller(DbpBuffer *out, size_t begin, size_t middle)
+{
+	size_t first = middle - begin;
+	size_t second = out->len - middle;
+
+	if (second < first)
+		memmove(out->data + begin, out->data + middle, second);
+	out->len = begin + (second < first ? second : first);
+}
+
 bool
 dbp_reals_bits_write(const uint64_t *ordered, int n, int effort, DbpBuffer *out)
 {
 	size_t begin = out->len;
 	size_t middle;
-	bool done;
 
 	if (!dbp_append_byte(out, DBP_REALS_BITS) ||
 		!dbp_ints_write(ordered, n, dbp_ints_how(effort, DBP_INTS_ALL), out))
@@ -134,16 +145,11 @@ dbp_reals_bits_write(const uint64_t *ordered, int n, int effort, DbpBuffer *out)
 	middle = out->len;
 	if ((middle - begin) * 8 <= (size_t) n * SPLIT_MIN_BITS)
 		return true;
-	done = dbp_append_byte(out, DBP_REALS_SPLIT) &&
-		split_write(ordered, n, dbp_reals_split_bits(ordered, n), effort, out);
-	if (done && out->len - middle < middle - begin)
-	{
-		memmove(out->data + begin, out->data + middle, out->len - middle);
-		out->len -= middle - begin;
-	}
-	else if (done)
-		out->len = middle;
-	return done;
+	if (!dbp_append_byte(out, DBP_REALS_SPLIT) ||
+		!split_write(ordered, n, dbp_reals_split_bits(ordered, n), effort, out))
+		return false;
+	dbp_reals_keep_smaller(out, begin, middle);
+	return true;
 }
 
 bool

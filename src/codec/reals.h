@@ -16,7 +16,8 @@ typedef enum DbpRealsKind
 {
 	DBP_REALS_BITS,
 	DBP_REALS_DECIMAL,
-	DBP_REALS_SPLIT
+	DBP_REALS_SPLIT,
+	DBP_REALS_NEAR
 } DbpRealsKind;
 
 /* With the number of digits: some values are no such fractions, and are patched in */
@@ -64,6 +65,8 @@ extern bool dbp_reals_bits_read(DbpReader in, int n, uint64_t *ordered);
 extern bool dbp_reals_decimal_write(const DbpRealsDecimal *decimal, int n, int effort,
 									DbpBuffer *out);
 extern bool dbp_reals_decimal_read(DbpReader in, int n, DbpRealsDecimal *decimal);
+
+extern void dbp_reals_keep_smaller(DbpBuffer *out, size_t begin, size_t middle);
 
 /* How many bits to split off: those that are as good as random */
 extern int dbp_reals_split_bits(const uint64_t *ordered, int n);

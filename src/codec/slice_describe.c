@@ -80,6 +80,8 @@ dbp_text_append_slices(DbpText *text, DbpReader in, int n, DbpSliceKinds kinds)
 			return dbp_columns_describe(in, n, text);
 		case DBP_SLICES_TOKENS:
 			return dbp_tokens_describe(in, n, kinds, text);
+		case DBP_SLICES_GROUPS:
+			return dbp_groups_describe(in, n, kinds, text);
 		case DBP_SLICES_NUMERIC:
 			return dbp_numerics_describe_kind(in, n, head.flags, kinds, text);
 	}

@@ -77,13 +77,14 @@ dbp_numbers_read(DbpReader *in, int n, int64_t max, int64_t *numbers)
  * the head at that place.  Their number is known from what comes before.
  */
 bool
-dbp_payload_write(DbpBuffer *out, size_t head, const uint8_t *data, size_t len, int effort)
+dbp_payload_write(DbpBuffer *out, size_t head, const uint8_t *data, size_t len, int effort,
+				  size_t goal)
 {
 	size_t begin = out->len;
 
 	if (effort >= DBP_EFFORT_DEFAULT && len > WORTH)
 	{
-		if (!dbp_general_compress(data, len, effort, out))
+		if (!dbp_general_compress_towards(data, len, effort, goal, out))
 			return false;
 		if (out->len - begin < len - len / WORTH)
 		{

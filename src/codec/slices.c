@@ -68,7 +68,7 @@ encode_constant(const DbpSlice *values, int n, int effort, const DbpSliceProfile
 	size_t head = out->len;
 
 	return dbp_head_write(out, DBP_SLICES_CONSTANT, 0, profile->total) &&
-		(n == 0 || dbp_payload_write(out, head, values[0].data, values[0].len, effort));
+		(n == 0 || dbp_payload_write(out, head, values[0].data, values[0].len, effort, SIZE_MAX));
 }
 
 static bool
@@ -96,7 +96,7 @@ decode_constant(DbpReader in, uint8_t flags, DbpSliceSink *sink)
  * bytes are those of the value before, the lengths, then all other bytes.
  */
 static bool
-write_values(DbpBuffer *out, const DbpSlice *values, int n, int effort, bool prefixes,
+write_values(DbpBuffer *out, const DbpSlice *values, int n, const DbpTrial *trial, bool prefixes,
 			 const DbpSliceProfile *profile, int64_t *numbers, uint8_t *bytes)
 {
 	size_t head = out->len;
@@ -109,7 +109,7 @@ write_values(DbpBuffer *out, const DbpSlice *values, int n, int effort, bool pre
 	{
 		for (int i = 0; i < n; i++)
 			numbers[i] = values[i].len;
-		if (!dbp_numbers_write(out, numbers, n, effort))
+		if (!dbp_numbers_write(out, numbers, n, trial->effort))
 			return false;
 	}
 	for (int i = 0; i < n; i++)
@@ -121,20 +121,23 @@ write_values(DbpBuffer *out, const DbpSlice *values, int n, int effort, bool pre
 			memcpy(bytes + len, values[i].data + shared, values[i].len - shared);
 		len += values[i].len - shared;
 	}
-	if (prefixes && !dbp_numbers_write(out, numbers, n, effort))
+	if (prefixes && !dbp_numbers_write(out, numbers, n, trial->effort))
 		return false;
-	return dbp_payload_write(out, head, bytes, len, effort);
+	return dbp_payload_write(out, head, bytes, len, trial->effort,
+							 trial->found ? trial->best.len : SIZE_MAX);
 }
 
 static bool
-encode_values(DbpBuffer *out, const DbpSlice *values, int n, int effort, bool prefixes,
-			  const DbpSliceProfile *profile)
+try_values(const DbpSlice *values, int n, DbpTrial *trial, bool prefixes,
+		   const DbpSliceProfile *profile)
 {
 	int64_t *numbers = malloc((size_t) n * sizeof(int64_t));
 	uint8_t *bytes = malloc(profile->total + 1);
 	bool done = numbers != NULL && bytes != NULL &&
-		write_values(out, values, n, effort, prefixes, profile, numbers, bytes);
+		write_values(&trial->work, values, n, trial, prefixes, profile, numbers, bytes);
 
+	if (done)
+		dbp_trial_consider(trial, prefixes ? "shared prefixes" : "plain");
 	free(numbers);
 	free(bytes);
 	return done;
@@ -240,20 +243,6 @@ is_clear(const DbpTrial *trial, const DbpSliceProfile *profile)
 		trial->best.len < profile->total / CLEAR_RATIO;
 }
 
-static bool
-try_plain(const DbpSlice *values, int n, const DbpSliceProfile *profile, DbpTrial *trial)
-{
-	if (!encode_values(&trial->work, values, n, trial->effort, false, profile))
-		return false;
-	dbp_trial_consider(trial, "plain");
-	if (profile->shared <= profile->total / SHARED_WORTH)
-		return true;
-	if (!encode_values(&trial->work, values, n, trial->effort, true, profile))
-		return false;
-	dbp_trial_consider(trial, "shared prefixes");
-	return true;
-}
-
 /* Tries the kinds that are asked for, as far as they can be of use.  false: no memory. */
 bool
 dbp_slices_try(const DbpSlice *values, int n, DbpTrial *trial)
@@ -278,7 +267,14 @@ dbp_slices_try(const DbpSlice *values, int n, DbpTrial *trial)
 		return false;
 	if (profile.same_length && !is_clear(trial, &profile) && !dbp_columns_try(values, n, trial))
 		return false;
-	return is_clear(trial, &profile) || try_plain(values, n, &profile, trial);
+	if (may_try(trial, DBP_SLICES_GROUPS) && !profile.same_length && !is_clear(trial, &profile) &&
+		!dbp_groups_try(values, n, &profile, trial))
+		return false;
+	if (is_clear(trial, &profile))
+		return true;
+	return try_values(values, n, trial, false, &profile) &&
+		(profile.shared <= profile.total / SHARED_WORTH ||
+		 try_values(values, n, trial, true, &profile));
 }
 
 /* As a part of another chunk: with its length */
@@ -310,6 +306,8 @@ decode(DbpReader in, const DbpSliceHead *head, DbpSliceKinds kinds, DbpSliceSink
 			return dbp_columns_decode(in, sink);
 		case DBP_SLICES_TOKENS:
 			return dbp_tokens_decode(in, kinds, sink);
+		case DBP_SLICES_GROUPS:
+			return dbp_groups_decode(in, kinds, sink);
 		case DBP_SLICES_NUMERIC:
 			return dbp_numerics_decode(in, head->flags, kinds, sink);
 	}

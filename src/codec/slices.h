@@ -21,6 +21,7 @@ typedef enum DbpSliceKind
 	DBP_SLICES_DICTIONARY,
 	DBP_SLICES_COLUMNS,
 	DBP_SLICES_TOKENS,
+	DBP_SLICES_GROUPS,
 	DBP_SLICES_NUMERIC
 } DbpSliceKind;
 
@@ -95,7 +96,7 @@ extern bool dbp_part_read(DbpReader *in, DbpReader *part);
 extern bool dbp_numbers_write(DbpBuffer *out, const int64_t *numbers, int n, int effort);
 extern bool dbp_numbers_read(DbpReader *in, int n, int64_t max, int64_t *numbers);
 extern bool dbp_payload_write(DbpBuffer *out, size_t head, const uint8_t *data, size_t len,
-							  int effort);
+							  int effort, size_t goal);
 extern bool dbp_payload_read(const DbpReader *in, uint8_t flags, uint8_t *data, size_t len);
 extern bool dbp_head_write(DbpBuffer *out, DbpSliceKind kind, uint8_t flags, uint64_t total);
 extern bool dbp_head_read(DbpReader *in, int n, DbpSliceKinds kinds, uint64_t limit,
@@ -122,6 +123,9 @@ extern bool dbp_columns_decode(DbpReader in, DbpSliceSink *sink);
 extern bool dbp_tokens_try(const DbpSlice *values, int n, const DbpSliceProfile *profile,
 						   DbpTrial *trial);
 extern bool dbp_tokens_decode(DbpReader in, DbpSliceKinds kinds, DbpSliceSink *sink);
+extern bool dbp_groups_try(const DbpSlice *values, int n, const DbpSliceProfile *profile,
+						   DbpTrial *trial);
+extern bool dbp_groups_decode(DbpReader in, DbpSliceKinds kinds, DbpSliceSink *sink);
 extern bool dbp_numerics_decode(DbpReader in, uint8_t flags, DbpSliceKinds kinds,
 								DbpSliceSink *sink);
 
@@ -142,6 +146,7 @@ extern bool dbp_text_append_slices(DbpText *text, DbpReader in, int n, DbpSliceK
 extern bool dbp_dictionary_describe(DbpReader in, int n, DbpSliceKinds kinds, DbpText *text);
 extern bool dbp_columns_describe(DbpReader in, int n, DbpText *text);
 extern bool dbp_tokens_describe(DbpReader in, int n, DbpSliceKinds kinds, DbpText *text);
+extern bool dbp_groups_describe(DbpReader in, int n, DbpSliceKinds kinds, DbpText *text);
 extern bool dbp_numerics_describe_kind(DbpReader in, int n, uint8_t flags, DbpSliceKinds kinds,
 									   DbpText *text);
 

@@ -48,30 +48,24 @@ dbp_column_read(DbpBatch *batch, const DbpEntry *entry)
 static void
 decode_ints(Decoder *decoder)
 {
-	int64 *ints = palloc(sizeof(int64) * decoder->n);
 	int16 attlen = decoder->entry->attlen;
+	int lost_bits = 64 - 8 * attlen;
 	uint64 lost = 0;
+	int64 *ints;
 
+	/* A Datum of 8 bytes is what is decoded */
+	ints = attlen == sizeof(Datum) ? (int64 *) decoder->values : palloc(sizeof(int64) * decoder->n);
 	if (!dbp_ints_decode(decoder->chunk, decoder->entry->values_length, decoder->n, ints))
 		damaged(decoder, "its integers cannot be decoded");
+	if (attlen == sizeof(Datum))
+		return;
+
+	/* As fetch_att() gives them; what does not fit was not there at first */
 	for (int i = 0; i < decoder->n; i++)
 	{
-		int64 value = ints[i];
-
-		if (attlen == 1)
-			decoder->values[i] = CharGetDatum((char) value);
-		else if (attlen == 2)
-			decoder->values[i] = Int16GetDatum((int16) value);
-		else if (attlen == 4)
-			decoder->values[i] = Int32GetDatum((int32) value);
-		else
-			decoder->values[i] = (Datum) value;
+		lost |= (uint64) (ints[i] ^ (int64) ((uint64) ints[i] << lost_bits) >> lost_bits);
+		decoder->values[i] = attlen == 1 ? CharGetDatum((char) ints[i]) : (Datum) ints[i];
 	}
-	/* What was not there when they were encoded */
-	if (attlen < 8)
-		for (int i = 0; i < decoder->n; i++)
-			lost |= (uint64) (ints[i] ^
-							  (int64) ((uint64) ints[i] << (64 - 8 * attlen)) >> (64 - 8 * attlen));
 	if (lost != 0)
 		damaged(decoder, "it has integers that are too large for it");
 	pfree(ints);
@@ -80,13 +74,11 @@ decode_ints(Decoder *decoder)
 static void
 decode_doubles(Decoder *decoder)
 {
-	uint64 *bits = palloc(sizeof(uint64) * decoder->n);
-
-	if (!dbp_doubles_decode(decoder->chunk, decoder->entry->values_length, decoder->n, bits))
+	StaticAssertStmt(sizeof(Datum) == sizeof(uint64) || !FLOAT8PASSBYVAL,
+					 "a double is decoded as a Datum");
+	if (!dbp_doubles_decode(decoder->chunk, decoder->entry->values_length, decoder->n,
+							(uint64_t *) decoder->values))
 		damaged(decoder, "its numbers cannot be decoded");
-	for (int i = 0; i < decoder->n; i++)
-		decoder->values[i] = (Datum) bits[i];
-	pfree(bits);
 }
 
 static void

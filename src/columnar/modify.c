@@ -317,6 +317,7 @@ dbp_tuple_lock(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot 
 
 	if (dbp_tid_is_batch_row(tid))
 	{
+		tmfd->traversed = false;
 		find_target(&target, rel, tid);
 		result = lock_target(&target, cid, mode, wait_policy, false, XLTW_Lock, tmfd);
 		if (result == TM_Ok)

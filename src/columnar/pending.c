@@ -9,8 +9,8 @@
  * written as batches.
  *
  * COPY does so as well where it cannot insert many rows at a time, but never says
- * that it is done.  So what is left is written before anybody looks, and
- * before the transaction ends at the latest.
+ * that it is done: its rows are not for us.  Should anything else be left, it is
+ * written before the transaction ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -146,7 +146,8 @@ dbp_pending_flush(Relation rel)
 	if (dlist_is_empty(&pendings))
 		return;
 	pending = find_pending(rel);
-	if (pending != NULL)
+	/* what is written in a subtransaction could be rolled back without the command that had the rows */
+	if (pending != NULL && pending->subid == GetCurrentSubTransactionId())
 		flush(rel, pending);
 }
 
@@ -283,16 +284,21 @@ add_pending(Relation rel, CommandId cid, int options)
 
 /*
  * Is this one of the commands that fill a file that nobody else can see, and
- * does nobody need the row's place?
+ * does nobody need the row's place?  COPY has a slot that is made for this very
+ * table.
  */
 static bool
-can_be_pending(Relation rel, int options, struct BulkInsertStateData *bistate)
+can_be_pending(Relation rel, TupleTableSlot *slot, int options, struct BulkInsertStateData *bistate)
 {
-	return bistate != NULL && (options & HEAP_INSERT_SKIP_FSM) != 0 &&
-		dbp_relation_file_subid(rel) == GetCurrentSubTransactionId() && !rel->rd_rel->relhasindex &&
-		rel->trigdesc == NULL &&
-		(OidIsValid(rel->rd_rel->reltoastrelid) || OidIsValid(rel->rd_rel->relrewrite)) &&
-		RelationGetDescr(rel)->natts > 0;
+	if (bistate == NULL || (options & HEAP_INSERT_SKIP_FSM) == 0)
+		return false;
+	if (!OidIsValid(rel->rd_rel->relrewrite) &&
+		(slot->tts_tupleDescriptor == RelationGetDescr(rel) ||
+		 slot->tts_tableOid == RelationGetRelid(rel)))
+		return false;
+	return dbp_relation_file_subid(rel) == GetCurrentSubTransactionId() &&
+		!rel->rd_rel->relhasindex && rel->trigdesc == NULL &&
+		OidIsValid(rel->rd_rel->reltoastrelid) && RelationGetDescr(rel)->natts > 0;
 }
 
 static void
@@ -307,20 +313,22 @@ bool
 dbp_pending_insert(Relation rel, TupleTableSlot *slot, CommandId cid, int options,
 				   struct BulkInsertStateData *bistate)
 {
-	Pending *pending = dlist_is_empty(&pendings) ? NULL : find_pending(rel);
-	bool can = can_be_pending(rel, options, bistate);
+	Pending *pending;
 	MemoryContext old;
 	ResourceOwner owner;
 
-	if (pending != NULL &&
-		(!can || pending->cid != cid || pending->options != options ||
-		 pending->subid != GetCurrentSubTransactionId()))
+	if (!can_be_pending(rel, slot, options, bistate))
+	{
+		/* in the order in which they come */
+		dbp_pending_flush(rel);
+		return false;
+	}
+	pending = dlist_is_empty(&pendings) ? NULL : find_pending(rel);
+	if (pending != NULL && (pending->cid != cid || pending->options != options))
 	{
 		flush(rel, pending);
 		pending = NULL;
 	}
-	if (!can)
-		return false;
 	if (pending == NULL)
 		pending = add_pending(rel, cid, options);
 	slot_getallattrs(slot);

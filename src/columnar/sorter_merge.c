@@ -28,15 +28,15 @@ typedef struct BlockHeader
 } BlockHeader;
 
 /* A block that is being made */
-typedef struct Block
+typedef struct SortBlock
 {
 	char *data;
 	Size size;
 	Size room;
-} Block;
+} SortBlock;
 
 static void *
-block_add(Block *block, Size size)
+block_add(SortBlock *block, Size size)
 {
 	Size at = block->size;
 
@@ -97,7 +97,8 @@ value_of(const Piece *piece, int i)
 }
 
 static void
-add_nulls(const DbpSorter *sorter, Block *block, int c, int count, int npieces, PieceOf piece_of)
+add_nulls(const DbpSorter *sorter, SortBlock *block, int c, int count, int npieces,
+		  PieceOf piece_of)
 {
 	Size at = block->size;
 	bool any = false;
@@ -123,7 +124,8 @@ add_nulls(const DbpSorter *sorter, Block *block, int c, int count, int npieces, 
 }
 
 static void
-add_entries(const DbpSorter *sorter, Block *block, int c, int count, int npieces, PieceOf piece_of)
+add_entries(const DbpSorter *sorter, SortBlock *block, int c, int count, int npieces,
+			PieceOf piece_of)
 {
 	int width = sorter->columns[c].width;
 	char *at = block_add(block, (Size) width * count);
@@ -138,7 +140,7 @@ add_entries(const DbpSorter *sorter, Block *block, int c, int count, int npieces
 }
 
 static void
-add_references(const DbpSorter *sorter, Block *block, int c, int count, int npieces,
+add_references(const DbpSorter *sorter, SortBlock *block, int c, int count, int npieces,
 			   PieceOf piece_of)
 {
 	Size offsets = block->size;
@@ -164,7 +166,7 @@ add_references(const DbpSorter *sorter, Block *block, int c, int count, int npie
 }
 
 static void
-write_block(DbpSorter *sorter, Block *block, int count, int npieces, PieceOf piece_of)
+write_block(DbpSorter *sorter, SortBlock *block, int count, int npieces, PieceOf piece_of)
 {
 	BlockHeader header;
 	uint64 *tags;
@@ -256,7 +258,7 @@ void
 dbp_sorter_spill(DbpSorter *sorter)
 {
 	DbpSortRun *run;
-	Block block = {0};
+	SortBlock block = {0};
 	uint32 rows = rows_of_block(sorter, sorter->run_bytes, sorter->nrows);
 
 	dbp_sorter_order(sorter);
@@ -583,7 +585,7 @@ piece_of_item(const DbpSorter *sorter, int number, int column, Piece *piece)
 static void
 drain_to_file(DbpSorter *sorter, int count, void *arg)
 {
-	Block *block = arg;
+	SortBlock *block = arg;
 
 	seek(sorter->file, &sorter->file_end);
 	write_block(sorter, block, count, sorter->nitems, piece_of_item);
@@ -596,7 +598,7 @@ drain_to_file(DbpSorter *sorter, int count, void *arg)
 static void
 merge_to_file(DbpSorter *sorter, int first, int count)
 {
-	Block block = {0};
+	SortBlock block = {0};
 	DbpSortRun merged = {0};
 
 	for (int i = first; i < first + count; i++)

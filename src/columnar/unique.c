@@ -31,6 +31,9 @@
 /* More keys than this are sorted, to look at those only that are near a batch's */
 #define MANY_KEYS 8
 
+/* Rows that are compared before it is asked whether any was equal */
+#define ROWS_AT_ONCE 64
+
 /* So few keys are looked for one by one in the columns of a batch */
 #define FEW_KEYS 2
 
@@ -236,33 +239,58 @@ take_row(NewKeys *keys, int row)
 	keys->rows[keys->nrows++] = row;
 }
 
-/* A column that is quickly compared, to try first; -1: none */
+/* A column that is quickly compared, with as many different values in the batch as can be; -1: none */
 static int
-fast_column(const NewKeys *keys, int i)
+fast_column(const NewKeys *keys, int i, int b)
 {
+	int best = -1;
+	uint64 widest = 0;
+
 	for (int c = 0; c < keys->unique->ncolumns; c++)
 	{
-		if (keys->unique->columns[c].key.form == DBP_KEY_INT &&
-			!keys->isnull[i * keys->unique->ncolumns + c])
-			return c;
+		const DbpUniqueColumn *column = &keys->unique->columns[c];
+		uint64 width = (uint64) column->high[b] - (uint64) column->low[b];
+
+		if (column->key.form != DBP_KEY_INT || keys->isnull[i * keys->unique->ncolumns + c])
+			continue;
+		if (best < 0 || width > widest)
+		{
+			best = c;
+			widest = width;
+		}
 	}
-	return -1;
+	return best;
+}
+
+/* Is any of them the value, in those bytes that the type has?  Written so as to become a few vector instructions */
+static bool
+any_equal(const Datum *values, int n, Datum value, int unused)
+{
+	uint64 found = 0;
+
+	for (int i = 0; i < n; i++)
+		found |= (values[i] ^ value) << unused == 0;
+	return found != 0;
 }
 
 static void
-find_key(NewKeys *keys, const BatchKeys *batch, int i)
+find_key(NewKeys *keys, const BatchKeys *batch, int i, int b)
 {
-	int c = fast_column(keys, i);
+	int c = fast_column(keys, i, b);
 	Datum value = c < 0 ? (Datum) 0 : keys->values[i * keys->unique->ncolumns + c];
 	int unused = c < 0 ? 0 : (int) (sizeof(Datum) - keys->unique->columns[c].key.length) * 8;
 
-	for (int row = 0; row < batch->nrows; row++)
+	for (int row = 0; row < batch->nrows; row += ROWS_AT_ONCE)
 	{
-		/* Only the bytes that the type has are compared */
-		if (c >= 0 && (batch->values[c][row] ^ value) << unused != 0)
+		int end = Min(row + ROWS_AT_ONCE, batch->nrows);
+
+		if (c >= 0 && !any_equal(&batch->values[c][row], end - row, value, unused))
 			continue;
-		if (row_has_key(keys, batch, row, i))
-			take_row(keys, row);
+		for (int r = row; r < end; r++)
+		{
+			if (row_has_key(keys, batch, r, i))
+				take_row(keys, r);
+		}
 	}
 }
 
@@ -361,7 +389,7 @@ search_batch(NewKeys *keys, int b)
 	else
 	{
 		for (int i = 0; i < keys->ncandidates; i++)
-			find_key(keys, &batch, keys->candidates[i]);
+			find_key(keys, &batch, keys->candidates[i], b);
 	}
 	skip_gone(keys, batch.batch);
 	if (keys->nrows > 0)
@@ -499,13 +527,17 @@ dbp_unique_prepare(Relation rel, TupleTableSlot **slots, int nslots)
 {
 	DbpUniqueTable *table;
 	DbpBatch **batches;
+	int nbatches;
 	MemoryContext context;
 	MemoryContext before;
 
-	if (nslots == 0 || !rel->rd_rel->relhasindex || dbp_batch_list(rel, &batches) == 0)
+	if (nslots == 0 || !rel->rd_rel->relhasindex)
+		return;
+	nbatches = dbp_batch_list(rel, &batches);
+	if (nbatches == 0)
 		return;
 	lock_toast(rel);
-	table = dbp_unique_table(rel);
+	table = dbp_unique_table(rel, batches, nbatches);
 	if (table == NULL)
 		return;
 	PG_TRY();
@@ -551,10 +583,15 @@ find_values(Relation rel, Relation index, DbpUniqueTable *table, const Datum *va
 void
 dbp_unique_find(Relation rel, Relation index, const Datum *values, const bool *isnull)
 {
-	DbpUniqueTable *table = dbp_unique_table(rel);
+	DbpBatch **batches;
+	int nbatches = dbp_batch_list(rel, &batches);
+	DbpUniqueTable *table;
 	MemoryContext context;
 	MemoryContext before;
 
+	if (nbatches == 0)
+		return;
+	table = dbp_unique_table(rel, batches, nbatches);
 	if (table == NULL)
 		return;
 	PG_TRY();

@@ -69,10 +69,10 @@ typedef struct DbpUniqueTable
 } DbpUniqueTable;
 
 /*
- * unique_table.c.  NULL: the relation has no batches, or no such indexes.  To be given back, also when an
- * error is raised.
+ * unique_table.c.  For all batches that the relation has, of which there are some.  NULL: there are no
+ * such indexes.  To be given back, also when an error is raised.
  */
-extern DbpUniqueTable *dbp_unique_table(Relation rel);
+extern DbpUniqueTable *dbp_unique_table(Relation rel, DbpBatch **batches, int nbatches);
 extern void dbp_unique_table_done(DbpUniqueTable *table);
 
 /* A filter for so many keys, or NULL where there is no memory for one; false positives only */

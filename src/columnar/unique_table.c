@@ -304,14 +304,10 @@ renew_table(DbpUniqueTable *old, Relation rel, DbpBatch **batches, int nbatches)
 }
 
 DbpUniqueTable *
-dbp_unique_table(Relation rel)
+dbp_unique_table(Relation rel, DbpBatch **batches, int nbatches)
 {
-	DbpBatch **batches;
-	int nbatches = dbp_batch_list(rel, &batches);
 	DbpUniqueTable *table;
 
-	if (nbatches == 0)
-		return NULL;
 	init_tables();
 	table = find_table(rel);
 	if (table == NULL || !table->complete || !table->valid ||

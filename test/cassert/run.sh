@@ -62,5 +62,5 @@ build()
 need_root
 build
 cd "$ROOT"
-PG_CONFIG="$PREFIX/bin/pg_config" # shellcheck disable=SC2086
-exec test/run.sh ${SUITES:-regress isolation pgtap tap}
+# shellcheck disable=SC2086
+PG_CONFIG="$PREFIX/bin/pg_config" exec test/run.sh ${SUITES:-regress isolation pgtap tap}

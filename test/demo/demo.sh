@@ -117,6 +117,10 @@ start()
 		"SELECT missing = 0 FROM dbperf.partition_health WHERE parent = 'market_data'::regclass"
 	demo_psql -f "$ROOT/test/demo/show.sql" </dev/null
 	demo_psql -f "$ROOT/test/demo/ingest.sql" </dev/null
+	demo_psql -f "$ROOT/test/demo/compress.sql" </dev/null
+	wait_until "the worker to compress the ticks" \
+		"SELECT access_method = 'dbperf_columnar' FROM dbperf.partitions WHERE partition = 'market_data_2014_05'::regclass"
+	demo_psql -f "$ROOT/test/demo/compressed.sql" </dev/null
 	demo_psql -f "$ROOT/test/demo/retire.sql" </dev/null
 	demo_psql -f "$ROOT/test/demo/monitor.sql" </dev/null
 

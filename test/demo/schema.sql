@@ -3,6 +3,8 @@
 SET client_min_messages = warning;
 CREATE EXTENSION tradeassist_dbperf;
 SELECT dbperf.create_market_schema('public') \g /dev/null
+-- not at once, to see it as it is first
+SELECT dbperf.alter_policy('market_data', compress_after => 'never') \g /dev/null
 INSERT INTO instruments (id, symbol, name) VALUES
     (1, 'EURUSD', 'Euro'),
     (2, 'NZDUSD', 'New Zealand dollar'),

@@ -308,6 +308,12 @@ make_slice(int kind, int i)
 		case 9:
 			add(words, below(17));
 			return;
+		case 10:
+			memset(text, 0, 24);
+			for (int at = 0; at < 3; at++)
+				text[8 * at] = (char) below(1 << 6);
+			add(text, 16 + 8 * below(2));
+			return;
 		default:
 			for (int at = 0; at <= 20; at++)
 				text[at] = at == 20 ? '\0' : (char) ('a' + below(3));
@@ -319,9 +325,9 @@ make_slice(int kind, int i)
 static void
 make_slices(int n, const char *size)
 {
-	static const char *const names[] = {"constant", "symbols", "sorted",  "orders",
-										"hosts",	"paths",   "uuids",	  "intervals",
-										"names",	"noise",   "alphabet"};
+	static const char *const names[] = {"constant", "symbols", "sorted", "orders",
+										"hosts",	"paths",   "uuids",	 "intervals",
+										"names",	"noise",   "arrays", "alphabet"};
 
 	for (int kind = 0; kind < (int) (sizeof(names) / sizeof(names[0])); kind++)
 	{

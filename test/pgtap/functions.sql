@@ -77,6 +77,13 @@ INSERT INTO expected VALUES
     ('soft_delete', '"table" regclass, ids anyarray, deleted_by text DEFAULT CURRENT_USER, reason text DEFAULT NULL::text, batch_size integer DEFAULT 500, key name DEFAULT NULL::name', 'bigint'),
     ('soft_delete_market_data', 'ids bigint[], deleted_by text DEFAULT CURRENT_USER, reason text DEFAULT NULL::text, batch_size integer DEFAULT 500, target regclass DEFAULT NULL::regclass', 'bigint'),
     ('soft_delete_range', '"table" regclass, from_at text, to_at text, predicate text DEFAULT NULL::text, deleted_by text DEFAULT CURRENT_USER, reason text DEFAULT NULL::text, batch_size integer DEFAULT 500', 'bigint'),
+    ('columnar_candidates', 'relation regclass', 'TABLE(column_number smallint, encoding text, bytes bigint)'),
+    ('columnar_info', 'relation regclass', 'TABLE(column_name name, batches bigint, rows bigint, late_rows bigint, tombstones bigint, nulls bigint, raw_bytes bigint, bytes bigint, ratio numeric, bits_per_value numeric, encodings jsonb, candidates jsonb)'),
+    ('compress_partition', 'partition regclass, sort_by text[] DEFAULT NULL::text[], OUT rows bigint, OUT late_rows bigint, OUT batches bigint, OUT bytes_before bigint, OUT bytes_after bigint, OUT ratio numeric, OUT ms_held double precision', 'record'),
+    ('decompress_partition', 'partition regclass, OUT rows bigint, OUT late_rows bigint, OUT batches bigint, OUT bytes_before bigint, OUT bytes_after bigint, OUT ratio numeric, OUT ms_held double precision', 'record'),
+    ('late_rows', 'relation regclass', 'bigint'),
+    ('recompress_partition', 'partition regclass, sort_by text[] DEFAULT NULL::text[], OUT rows bigint, OUT late_rows bigint, OUT batches bigint, OUT bytes_before bigint, OUT bytes_after bigint, OUT ratio numeric, OUT ms_held double precision', 'record'),
+    ('verify_columnar', 'relation regclass', 'TABLE(batch_id oid, place tid, column_name name, row_number integer, problem text)'),
     ('wake', '', 'boolean');
 SELECT results_eq('SELECT * FROM pg_temp.signatures(ARRAY(SELECT name FROM expected))',
                   'SELECT * FROM expected ORDER BY name, arguments COLLATE "C"', 'all the others');

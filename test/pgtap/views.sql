@@ -7,7 +7,7 @@ CREATE FUNCTION pg_temp.columns(rel regclass) RETURNS TABLE (col text, type text
     FROM pg_attribute a WHERE a.attrelid = rel AND a.attnum > 0 ORDER BY a.attnum
 $$;
 
-SELECT views_are('dbperf', ARRAY['alert_callbacks', 'alert_judgements', 'ingest_rate', 'metric_values', 'monitoring_status', 'partition_health', 'partition_metrics', 'partitions', 'pool_status', 'query_stats', 'regressions', 'slow_queries', 'worker_status']);
+SELECT views_are('dbperf', ARRAY['alert_callbacks', 'alert_judgements', 'columnar_chunks', 'compression_progress', 'ingest_rate', 'metric_values', 'monitoring_status', 'partition_health', 'partition_metrics', 'partitions', 'pool_status', 'query_stats', 'regressions', 'slow_queries', 'worker_status']);
 
 SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.partitions')$$, $$VALUES
     ('parent', 'regclass'),
@@ -127,6 +127,36 @@ SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.worker_status')$$, $$V
     ('pending_requests', 'integer'),
     ('cron_job_id', 'bigint')
 $$, 'columns of worker_status');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.columnar_chunks')$$, $$VALUES
+    ('relation', 'regclass'),
+    ('batch_id', 'oid'),
+    ('place', 'tid'),
+    ('rows', 'integer'),
+    ('tombstones', 'integer'),
+    ('column_name', 'name'),
+    ('encoding', 'text'),
+    ('bytes', 'bigint'),
+    ('raw_bytes', 'bigint'),
+    ('ratio', 'numeric'),
+    ('nulls', 'integer'),
+    ('min', 'text'),
+    ('max', 'text')
+$$, 'columns of columnar_chunks');
+
+SELECT results_eq($$SELECT * FROM pg_temp.columns('dbperf.compression_progress')$$, $$VALUES
+    ('pid', 'integer'),
+    ('datid', 'oid'),
+    ('datname', 'name'),
+    ('relid', 'oid'),
+    ('command', 'text'),
+    ('phase', 'text'),
+    ('rows_total', 'bigint'),
+    ('rows_read', 'bigint'),
+    ('rows_written', 'bigint'),
+    ('batches', 'bigint'),
+    ('bytes_written', 'bigint')
+$$, 'columns of compression_progress');
 
 -- without a managed table they are empty, but for the worker's one row
 SELECT is_empty('SELECT * FROM dbperf.' || v, v || ' is empty') FROM unnest('{partitions,partition_health,partition_metrics}'::text[]) v;

@@ -15,7 +15,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $publisher = new_node('publisher', 'wal_level = logical', 'dbperf.compress_pause = 0', 'log_min_messages = log',
-	'max_prepared_transactions = 5');
+	'max_prepared_transactions = 5', 'max_wal_senders = 10', 'max_replication_slots = 10');
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
 $subscriber->init;
 $subscriber->start;

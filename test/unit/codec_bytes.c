@@ -381,6 +381,22 @@ test_fixed(void)
 	}
 	round_trip("uuids as text", DBP_FAMILY_SLICE, 4000 * 13);
 	begin();
+	for (int i = 0; i < 4000; i++)
+	{
+		size_t count = 2 + below(4);
+
+		memset(bytes, 0, 20);
+		bytes[16] = (uint8_t) count;
+		for (size_t j = 0; j < count; j++)
+		{
+			double x = below(10000) / 100.0;
+
+			memcpy(bytes + 20 + 8 * j, &x, 8);
+		}
+		add(bytes, 20 + 8 * count);
+	}
+	round_trip("arrays of a few lengths", DBP_FAMILY_SLICE, 4000 * 10);
+	begin();
 	for (int i = 0; i < 100; i++)
 	{
 		for (int j = 0; j < 64; j++)
