@@ -205,6 +205,17 @@ CREATE TABLE empty (n integer) USING dbperf_columnar;
 SELECT column_name, batches, rows, late_rows, tombstones, raw_bytes, bytes, ratio FROM dbperf.columnar_info('empty');
 SELECT * FROM dbperf.verify_columnar('empty');
 
+-- keys that are not unique after all: in batches, and between batches and rows
+CREATE TABLE doubled USING dbperf_columnar AS
+SELECT CASE n WHEN 8500 THEN 17 WHEN 1 THEN NULL WHEN 2 THEN NULL ELSE n END AS k, 'T' || CASE n WHEN 8400 THEN 30 ELSE n END AS t FROM generate_series(1, 8600) n;
+CREATE INDEX doubled_k ON doubled (k);
+CREATE INDEX doubled_t ON doubled (lower(t)) WHERE k > 20;
+DELETE FROM doubled WHERE k IN (6, 7);
+INSERT INTO doubled VALUES (5, 't-5'), (6, 't-6'), (NULL, NULL), (100000, 't40'), (10, 't50');
+SELECT * FROM dbperf.verify_columnar('doubled');
+UPDATE pg_index SET indisunique = true WHERE indrelid = 't.doubled'::regclass;
+SELECT place, column_name, row_number, problem FROM dbperf.verify_columnar('doubled');
+
 -- who may read a column is shown its smallest and largest value, who watches is not
 GRANT SELECT (id) ON told TO regress_dbperf_watcher;
 GRANT SELECT ON told TO regress_dbperf_reader;

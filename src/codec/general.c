@@ -27,7 +27,7 @@
 #define SLOW_MAX ((size_t) 1024 * 1024)
 
 /* The slower level rarely saves more than that part of what the quick one leaves */
-#define SLOW_GAIN 5
+#define SLOW_GAIN 8
 
 /* A context that has grown beyond this is not kept */
 #define KEEP_MAX ((size_t) 8 * 1024 * 1024)

@@ -292,9 +292,7 @@ can_be_pending(Relation rel, TupleTableSlot *slot, int options, struct BulkInser
 {
 	if (bistate == NULL || (options & HEAP_INSERT_SKIP_FSM) == 0)
 		return false;
-	if (!OidIsValid(rel->rd_rel->relrewrite) &&
-		(slot->tts_tupleDescriptor == RelationGetDescr(rel) ||
-		 slot->tts_tableOid == RelationGetRelid(rel)))
+	if (!OidIsValid(rel->rd_rel->relrewrite) && slot->tts_tupleDescriptor == RelationGetDescr(rel))
 		return false;
 	return dbp_relation_file_subid(rel) == GetCurrentSubTransactionId() &&
 		!rel->rd_rel->relhasindex && rel->trigdesc == NULL &&

@@ -4,8 +4,10 @@
  *		Locks of single rows of batches.
  *
  * A row tuple carries its locks in its header; a row of a batch has none, so
- * the lock manager keeps them: a tuple lock on the row's TID, until the end of
- * the transaction.  Its memory is limited.  So whoever locks a row first says
+ * the lock manager keeps them: a lock on the row's TID, until the end of the
+ * transaction.  Tuple locks may not be held for so long, so it is one of an
+ * "object", with the table in place of a catalog, which no object's can be
+ * mistaken for.  The lock manager's memory is limited.  So whoever locks a row first says
  * so on the TID of the batch tuple, in an intention mode, as granular locking
  * does it; from ESCALATE_AFTER rows on it locks the batch instead of the rows.
  *
@@ -86,9 +88,9 @@ find_batch(Relation rel, const ItemPointerData *batch)
 static void
 set_tag(LOCKTAG *tag, Relation rel, const ItemPointerData *tid)
 {
-	SET_LOCKTAG_TUPLE(*tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_lockInfo.lockRelId.relId,
-					  ItemPointerGetBlockNumberNoCheck(tid),
-					  ItemPointerGetOffsetNumberNoCheck(tid));
+	SET_LOCKTAG_OBJECT(*tag, rel->rd_lockInfo.lockRelId.dbId, rel->rd_lockInfo.lockRelId.relId,
+					   ItemPointerGetBlockNumberNoCheck(tid),
+					   ItemPointerGetOffsetNumberNoCheck(tid));
 }
 
 static bool

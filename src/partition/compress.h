@@ -47,7 +47,7 @@ extern List *dbp_compress_sort_key(Oid relid);
 extern void dbp_compress_remotely(Oid parent, ReturnSetInfo *rows);
 
 /*
- * late_rows.c: are many rows of a heap such that an open transaction may not
+ * late_rows.c: are many rows of a table such that an open transaction may not
  * see them yet, by a sample of its pages?  False for what cannot be told.
  */
 extern bool dbp_is_mostly_unsettled(Oid relid);

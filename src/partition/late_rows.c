@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(dbperf_is_mostly_unsettled);
 #define SAMPLE_PAGES 16
 
 /* More than one row in so many stands for many */
-#define MANY 100
+#define MANY 10
 
 /* NULL: it has gone, or its lock cannot be had at once */
 static Relation
@@ -182,7 +182,9 @@ dbp_is_mostly_unsettled(Oid relid)
 
 	if (rel == NULL)
 		return false;
-	if (rel->rd_rel->relam == HEAP_TABLE_AM_OID && !RELATION_IS_OTHER_TEMP(rel))
+	/* batches are frozen, so what can be unsettled there are the late rows */
+	if ((rel->rd_rel->relam == HEAP_TABLE_AM_OID || dbp_is_columnar(rel)) &&
+		!RELATION_IS_OTHER_TEMP(rel))
 		result = sample_is_unsettled(rel);
 	table_close(rel, AccessShareLock);
 	return result;

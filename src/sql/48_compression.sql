@@ -154,7 +154,9 @@ DECLARE
     quiet   text;
 BEGIN
     SELECT q.* INTO p FROM dbperf.policy q WHERE q.parent = $1;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR num_nonnulls(p.compress_after, p.compress_step) = 0 AND NOT EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_class r ON r.oid = i.inhrelid WHERE i.inhparent = $1 AND r.relam = dbperf.columnar_am())
+    THEN
         RETURN;
     END IF;
     IF p.compress_step IS NOT NULL THEN
@@ -169,7 +171,8 @@ BEGIN
                 WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p.parent AND a.attname = s AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1);
 
     FOR due IN
-        SELECT a.partition AS relid, r.relkind, r.relowner, m.amname, r.relam = dbperf.columnar_am() AS is_columnar, b.hold_until
+        SELECT a.partition AS relid, r.relkind, r.relowner, m.amname, r.relam = dbperf.columnar_am() AS is_columnar, b.hold_until,
+            a.upper_at, a.upper_key
         FROM dbperf.partition_ages(p.parent) WITH ORDINALITY a
         JOIN pg_class r ON r.oid = a.partition
         LEFT JOIN pg_am m ON m.oid = r.relam
@@ -180,10 +183,10 @@ BEGIN
             WHEN a.state <> 'past' THEN false
             WHEN a.upper_at IS NOT NULL THEN dbperf.due_at(a.upper_at, p.compress_after, p.time_zone) <= dbperf.clock()
             ELSE a.upper_key::numeric + p.compress_step <= now_key END
-        -- what is about to leave may as well leave as it is
-        AND NOT dbperf.is_past_retiring(p.parent, a.upper_at, a.upper_key)
         ORDER BY 5, a.ordinality
     LOOP
+        -- what is about to leave may as well leave as it is
+        CONTINUE WHEN dbperf.is_past_retiring(p.parent, due.upper_at, due.upper_key);
         SELECT q.* INTO c FROM dbperf.compression q WHERE q.partition = due.relid;
         partition := due.relid;
         action := CASE WHEN due.is_columnar THEN 'recompress' ELSE 'compress' END;
