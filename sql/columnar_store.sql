@@ -237,5 +237,6 @@ RESET ROLE;
 \set ECHO none
 SET client_min_messages = warning;
 DROP SCHEMA t CASCADE;
+DROP EXTENSION tradeassist_dbperf;
 DROP OWNED BY regress_dbperf_reader, regress_dbperf_watcher, regress_dbperf_stranger;
 DROP ROLE regress_dbperf_reader, regress_dbperf_watcher, regress_dbperf_stranger;

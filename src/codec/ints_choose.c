@@ -17,13 +17,14 @@
 /* With so few values everything simple is tried */
 #define FEW 64
 
-/* What is slower to decode has to save more than one byte in so many */
-#define WORTH 32
+/* What is slower to decode has to save more than one byte in so many; zstd twice that */
+#define WORTH 64
 
 typedef enum Speed
 {
-	SAME, /* as what has been tried before */
-	SLOWER
+	SAME = 0, /* as what has been tried before */
+	SLOWER = 1,
+	SLOWEST = 2
 } Speed;
 
 /* The smallest chunk so far lies at the end of the buffer */
@@ -69,7 +70,7 @@ consider(Trial *trial, Speed speed)
 	uint8_t *best = trial->out->data + trial->begin;
 	const uint8_t *candidate = best + trial->best;
 	size_t size = trial->out->len - trial->begin - trial->best;
-	size_t limit = trial->best - (speed == SLOWER ? trial->best / WORTH : 0);
+	size_t limit = trial->best - trial->best / WORTH * (size_t) speed;
 	bool better;
 
 	if (trial->report != NULL)
@@ -173,7 +174,7 @@ try_numbers(Trial *trial)
 		if (estimates[i].packed < packed)
 			packed = estimates[i].packed;
 	}
-	if ((trial->n <= FEW || trial->all || packed < estimates[order].bins * (1 + 1.0f / WORTH)) &&
+	if ((trial->n <= FEW || trial->all || packed < estimates[order].bins * (1 + 2.0f / WORTH)) &&
 		!try_vectors(trial))
 		return false;
 	for (int i = 0; i <= DBP_BINS_MAX_ORDER; i++)
@@ -211,9 +212,9 @@ try_general(Trial *trial, bool planes)
 {
 	if (!begin(trial, DBP_INTS_GENERAL) ||
 		!dbp_ints_general_write(trial->values, trial->n, trial->min, trial->max, planes,
-								trial->how.effort, trial->out))
+								trial->how.effort, trial->best, trial->out))
 		return false;
-	consider(trial, SLOWER);
+	consider(trial, SLOWEST);
 	return true;
 }
 

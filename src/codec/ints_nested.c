@@ -200,7 +200,7 @@ dbp_ints_runs_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values)
 
 bool
 dbp_ints_general_write(const uint64_t *values, int n, uint64_t min, uint64_t max, bool planes,
-					   int effort, DbpBuffer *out)
+					   int effort, size_t goal, DbpBuffer *out)
 {
 	int width = (dbp_bit_width(max - min) + 7) / 8;
 	size_t size = (size_t) width * (size_t) n;
@@ -223,7 +223,8 @@ dbp_ints_general_write(const uint64_t *values, int n, uint64_t min, uint64_t max
 		}
 	}
 	done = dbp_append_byte(out, width | (planes ? PLANES : 0)) &&
-		dbp_append_varint(out, dbp_zigzag(min)) && dbp_general_compress(bytes, size, effort, out);
+		dbp_append_varint(out, dbp_zigzag(min)) &&
+		dbp_general_compress_towards(bytes, size, effort, goal, out);
 	dbp_scratch_end(scratch);
 	return done;
 }

@@ -50,9 +50,9 @@ extern bool dbp_ints_dictionary_write(const DbpIntsDictionary *dictionary, int n
 									  DbpBuffer *out);
 extern bool dbp_ints_dictionary_read(DbpReader in, int n, DbpIntsKinds kinds, uint64_t *values);
 
-/* General compression of as many bytes of each as they need */
+/* General compression of as many bytes of each as they need; there is a chunk of that goal */
 extern bool dbp_ints_general_write(const uint64_t *values, int n, uint64_t min, uint64_t max,
-								   bool planes, int effort, DbpBuffer *out);
+								   bool planes, int effort, size_t goal, DbpBuffer *out);
 extern bool dbp_ints_general_read(DbpReader in, int n, uint64_t *values);
 
 #endif /* DBP_CODEC_INTS_NESTED_H */

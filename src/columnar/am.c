@@ -47,6 +47,10 @@ static void
 finish_bulk_insert(Relation rel, int options)
 {
 	dbp_pending_flush(rel);
+
+	/* also where no row came: no columnar table is ever without */
+	if (OidIsValid(rel->rd_rel->relrewrite))
+		dbp_pending_need_toast_table(rel);
 }
 
 /* Batches need it, whatever the columns are */

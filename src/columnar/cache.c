@@ -474,11 +474,13 @@ fill_decoded(DbpBatch *batch, const DbpEntry *entry, DbpBatchColumn *column)
 static void
 check_descriptor(const DbpBatch *batch, const DbpEntry *entry, Form_pg_attribute att)
 {
-	if (entry->attlen == att->attlen && entry->attbyval == att->attbyval)
+	if (entry->attlen == att->attlen && entry->attbyval == att->attbyval &&
+		entry->attalign == att->attalign)
 		return;
-	dbp_batch_damaged(batch->relid, batch->head.id, entry->attnum,
-					  psprintf("it was stored as a type of length %d, but has one of length %d",
-							   entry->attlen, att->attlen));
+	dbp_batch_damaged(
+		batch->relid, batch->head.id, entry->attnum,
+		psprintf("it was stored with length %d and alignment \"%c\", but has %d and \"%c\"",
+				 entry->attlen, entry->attalign, att->attlen, att->attalign));
 }
 
 void

@@ -266,6 +266,8 @@ extern bool dbp_pending_insert(Relation rel, TupleTableSlot *slot, CommandId cid
 							   struct BulkInsertStateData *bistate);
 /* Writes what is pending for rel; called by finish_bulk_insert, and before any scan of rel */
 extern void dbp_pending_flush(Relation rel);
+/* Makes the TOAST table of a new file that has none */
+extern void dbp_pending_need_toast_table(Relation rel);
 
 /* count.c: rows that SELECT count(*) would find, roughly: of batches less tombstones, plus row tuples (physical: tuples of the main fork, batches included; -1: count them) */
 extern double dbp_count_rows(Relation rel, double physical);

@@ -238,8 +238,8 @@ find_sort_key(Relation rel, List **stored)
 }
 
 /* ALTER TABLE makes one for its new file only where the old one had one: of a heap of integers, none */
-static void
-need_toast_table(Relation rel)
+void
+dbp_pending_need_toast_table(Relation rel)
 {
 	if (OidIsValid(rel->rd_rel->reltoastrelid))
 		return;
@@ -262,7 +262,7 @@ add_pending(Relation rel, CommandId cid, int options)
 		RegisterSubXactCallback(at_subend, NULL);
 		registered = true;
 	}
-	need_toast_table(rel);
+	dbp_pending_need_toast_table(rel);
 	context =
 		AllocSetContextCreate(CurTransactionContext, "dbperf pending rows", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

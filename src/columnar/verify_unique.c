@@ -14,6 +14,7 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -41,17 +42,15 @@ typedef struct KeySort
 	SortSupportData *compare;
 } KeySort;
 
+/* *expression counts those that the index has */
 static Oid
-key_type(const KeySort *keys, int i, ListCell **expression)
+key_type(const KeySort *keys, int i, int *expression)
 {
 	AttrNumber attnum = keys->index->rd_index->indkey.values[i];
-	Oid type;
 
 	if (attnum != 0)
 		return TupleDescAttr(RelationGetDescr(keys->verify->rel), attnum - 1)->atttypid;
-	type = exprType(lfirst(*expression));
-	*expression = lnext(RelationGetIndexExpressions(keys->index), *expression);
-	return type;
+	return exprType(list_nth(RelationGetIndexExpressions(keys->index), (*expression)++));
 }
 
 static void
@@ -59,11 +58,11 @@ begin_sort(KeySort *keys)
 {
 	int n = keys->nkeys;
 	TupleDesc desc = CreateTemplateTupleDesc(n + 1);
-	AttrNumber *columns = palloc(sizeof(AttrNumber) * n);
-	Oid *operators = palloc(sizeof(Oid) * n);
-	Oid *collations = palloc(sizeof(Oid) * n);
-	bool *nulls_first = palloc0(sizeof(bool) * n);
-	ListCell *expression = list_head(RelationGetIndexExpressions(keys->index));
+	AttrNumber *columns = palloc(sizeof(AttrNumber) * (n + 1));
+	Oid *operators = palloc(sizeof(Oid) * (n + 1));
+	Oid *collations = palloc(sizeof(Oid) * (n + 1));
+	bool *nulls_first = palloc0(sizeof(bool) * (n + 1));
+	int expression = 0;
 
 	keys->compare = palloc0(sizeof(SortSupportData) * n);
 	for (int i = 0; i < n; i++)
@@ -81,8 +80,11 @@ begin_sort(KeySort *keys)
 		PrepareSortSupportFromOrderingOp(operators[i], &keys->compare[i]);
 	}
 	TupleDescInitEntry(desc, n + 1, NULL, TIDOID, -1, 0);
+	columns[n] = n + 1;
+	operators[n] = TIDLessOperator;
+	collations[n] = InvalidOid;
 	keys->desc = desc;
-	keys->sort = tuplesort_begin_heap(desc, n, columns, operators, collations, nulls_first,
+	keys->sort = tuplesort_begin_heap(desc, n + 1, columns, operators, collations, nulls_first,
 									  maintenance_work_mem, NULL, TUPLESORT_NONE);
 }
 

@@ -349,8 +349,8 @@ BEGIN
     SELECT c.timed, c.requested INTO timed, requested FROM dbperf.checkpoint_counts() c;
     slots := (SELECT count(*) FROM pg_replication_slots);
     managed := (SELECT count(*) FROM dbperf.policy);
-    -- the launcher, its workers, one for a session that asks, and the samplers
-    workers := 2 + coalesce(current_setting('dbperf.max_workers', true)::integer, 0)
+    -- the launcher, its workers, one for a session that asks, archivers and samplers
+    workers := 2 + coalesce(current_setting('dbperf.max_workers', true)::integer, 0) + coalesce(current_setting('dbperf.archive_workers', true)::integer, 0)
         + least((SELECT count(*) FROM pg_database d WHERE d.datallowconn AND NOT d.datistemplate), current_setting('dbperf.max_databases', true)::bigint);
     preloaded := (SELECT c.preloaded FROM dbperf.counters_state() c);
 END

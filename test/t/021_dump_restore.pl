@@ -47,10 +47,11 @@ $source->safe_psql('app', qq{
 	SELECT dbperf.manage($odd_literal, '1 day', premake => 3, time_zone => 'America/New_York',
 		naming_pattern => '{from:YYYY-MM-DD} "x"', archive_schema => 'Ödd "attic"', quiet_hours => '22:00-06:00');
 	CREATE TABLE days (d date PRIMARY KEY, v text) PARTITION BY RANGE (d);
-	SELECT dbperf.manage('days', '1 week', tablespace => 'cold', run_order => 7, detach_after => '20 years',
+	SELECT dbperf.manage('days', '1 week', tablespace => 'cold', run_order => 7, detach_after => '20 years', sort_by => '{d}',
 		drop_after => '30 years 1 month', recycle_for => '12:30', require_archive => true, lock_tries => 20);
 	CREATE TABLE ids (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
-	SELECT dbperf.manage('ids', 1000, anchor => '-500', detach_after => '1000000', drop_after => '9223372036854775807');
+	SELECT dbperf.manage('ids', 1000, anchor => '-500', detach_after => '1000000', drop_after => '9223372036854775807',
+		compress_after => '500000', recompress_after => 'never', recompress_rows => 77);
 	CREATE TABLE small (id int) PARTITION BY RANGE (id);
 	SELECT dbperf.manage('small', 10, enabled => false);
 	CREATE TABLE asleep (d date) PARTITION BY RANGE (d);
@@ -69,6 +70,11 @@ $source->safe_psql('app', qq{
 	SELECT dbperf.unmanage('small');
 	SELECT dbperf.manage('small', 10);
 	CALL dbperf.maintain()});
+# compressed, with a late row and a deleted one
+$source->safe_psql('app', q{
+	SELECT dbperf.compress_partition(partition) FROM dbperf.partitions WHERE parent = 'ids'::regclass AND lower_bound = '500';
+	DELETE FROM ids WHERE id = 600;
+	INSERT INTO ids VALUES (600)});
 ok(wake_and_wait($source, 'app'), 'the worker of the source has written history, too');
 $source->append_conf('postgresql.conf', 'dbperf.enabled = off');
 $source->reload;
@@ -85,6 +91,10 @@ is($source->safe_psql('app', q{
 	'', 'the policies of the source differ in every column');
 my %before = map { $_ => $source->safe_psql('app', $_) } ($policies, $events, $runs);
 my $rows = $source->safe_psql('app', 'SELECT count(*), sum(price) FROM market_data');
+my $compressed = q{SELECT count(*), sum(id), (SELECT string_agg(concat_ws(' ', p.partition, c.rows, c.raw_bytes > 0), ',') FROM dbperf.partitions p
+	JOIN dbperf.compression c USING (partition) WHERE access_method = 'dbperf_columnar') FROM ids};
+my $ids = $source->safe_psql('app', $compressed);
+like($ids, qr/\|ids_500 \d+ t$/, 'one partition is compressed');
 my $last_event = $source->safe_psql('app', 'SELECT max(event_id) FROM dbperf.partition_events');
 my $last_run = $source->safe_psql('app', 'SELECT max(run_id) FROM dbperf.job_runs');
 
@@ -111,6 +121,7 @@ sub check_restored
 		"SELECT j FROM dbperf.job_runs j WHERE run_id <= $last_run ORDER BY run_id");
 	is($arrived, $before{$runs}, "$name: the runs arrived");
 	is($node->safe_psql($db, 'SELECT count(*), sum(price) FROM market_data'), $rows, "$name: the rows, too");
+	is($node->safe_psql($db, $compressed), $ids, "$name: what was compressed is so again, and known");
 	is(audit_is_ok($node, $db), 'ok', "$name: the audit trail is whole");
 	return;
 }

@@ -120,7 +120,7 @@ sub tuples
 			my $tuple = substr $bytes, $page + $offset, $length;
 			my $hoff = ord substr $tuple, 22, 1;
 			next unless $wanted->($tuple, $hoff);
-			push @found, { at => $page + $offset, length => $length, hoff => $hoff };
+			push @found, { at => $page + $offset, length => $length, hoff => $hoff, item => $page + $item };
 		}
 	}
 	return @found;
@@ -143,22 +143,58 @@ sub any_of
 	return $_[ int rand @_ ];
 }
 
-# One to three bits that are near each other
+# One bit, or any
 sub flip
 {
 	my ($file, $at) = @_;
-	my $bytes = substr slurp_raw($file), $at, 1;
-	my $new = $bytes ^ chr(any_of(1 << int rand 8, 1 << int rand 8, 1 + int rand 255));
+	my $byte = substr slurp_raw($file), $at, 1;
+	my $new = $byte ^ chr(any_of(1 << int rand 8, 1 << int rand 8, 1 + int rand 255));
+
+	write_at($file, $at, $new);
+	return sprintf '%s byte %d: %02x -> %02x', $file, $at, ord $byte, ord $new;
+}
+
+sub write_at
+{
+	my ($file, $at, $bytes) = @_;
 
 	open my $fh, '+<:raw', $file or die "$file: $!";
 	seek $fh, $at, 0;
-	print $fh $new;
+	print $fh $bytes;
 	close $fh or die;
-	return sprintf '%s byte %d: %02x -> %02x', $file, $at, ord $bytes, ord $new;
+	return;
 }
 
-# Kinds of damage: what is flipped, given the contents of both files. Beyond the first three, other
-# bytes than ours are: what a row's or a tombstone's xmin, or a line pointer becomes may be believed.
+my @crc_table = map {
+	my $c = $_;
+	$c = $c & 1 ? 0x82f63b78 ^ ($c >> 1) : $c >> 1 for 1 .. 8;
+	$c;
+} 0 .. 255;
+
+sub crc32c
+{
+	my ($bytes) = @_;
+	my $crc = 0xffffffff;
+	$crc = $crc_table[($crc ^ $_) & 0xff] ^ ($crc >> 8) for unpack 'C*', $bytes;
+	return $crc ^ 0xffffffff;
+}
+
+# The checksums of a batch tuple's body (see batch.h), made right again
+sub forge
+{
+	my ($file, $batch) = @_;
+	my $at = $batch->{at} + $batch->{hoff};
+	my $body = substr slurp_raw($file), $at, $batch->{length} - $batch->{hoff};
+
+	substr($body, 32, 4) = pack 'L', crc32c(substr $body, 36);
+	substr($body, 4, 4) = pack 'L', crc32c(substr $body, 8);
+	write_at($file, $at, $body);
+	return;
+}
+
+# Kinds of damage: what is flipped, given the contents of both files. Where it is not strict, other
+# bytes than ours are: what a batch's or a tombstone's xmin, or a line pointer becomes may be believed.
+# And so may be what is forged: a batch tuple with the right checksums.
 my %kinds = (
 	toast => {
 		strict => 1,
@@ -187,6 +223,12 @@ my %kinds = (
 			my ($main, $toast) = @_;
 			my $batch = any_of(tuples($main, \&is_batch));
 			return (0, $batch->{at} + any_of(0 .. 17, 20 .. 23));
+		} },
+	forged => {
+		choose => sub {
+			my ($main, $toast) = @_;
+			my $batch = any_of(tuples($main, \&is_batch));
+			return (0, $batch->{at} + $batch->{hoff} + 8 + int rand($batch->{length} - $batch->{hoff} - 8), $batch);
 		} });
 
 my %totals;
@@ -216,8 +258,9 @@ for my $round (1 .. $rounds)
 	$node->stop;
 	for my $table (@damaged)
 	{
-		my ($file, $at) = $kinds{ $table->{kind} }{choose}->(map { slurp_raw($_) } @{ $table->{files} });
+		my ($file, $at, $forged) = $kinds{ $table->{kind} }{choose}->(map { slurp_raw($_) } @{ $table->{files} });
 		$table->{flipped} = flip($table->{files}[$file], $at);
+		forge($table->{files}[$file], $forged) if $forged;
 	}
 	$node->start;
 	my $postmaster = slurp_file($node->data_dir . '/postmaster.pid');
@@ -249,6 +292,33 @@ for my $kind (sort keys %kinds)
 	note("$kind: " . join ', ', map { "$_ $totals{$kind}{$_}" } sort keys %{ $totals{$kind} });
 }
 cmp_ok($totals{batch}{found} // 0, '>', 0, 'damage was done');
+
+# Tuples that are gone altogether: whose absence is noticed by what they leave behind.
+my %lost = (
+	batch => { file => 0, wanted => \&is_batch, says => qr/value \d+ of "pg_toast_\d+" belongs to no batch and no row/ },
+	piece => { file => 1, wanted => sub { my ($tuple, $hoff) = @_; return unpack("x$hoff L", $tuple) > 2 && !is_tombstone(@_) },
+		says => qr/the piece at offset \d+ is missing.*its pieces have \d+ bytes instead of \d+/s },
+	run => { file => 1, wanted => sub { my ($tuple, $hoff) = @_; return unpack("x$hoff L", $tuple) == 1 }, says => qr/no run of batches has it/ },
+	mark => { file => 1, wanted => sub { my ($tuple, $hoff) = @_; return unpack("x$hoff L", $tuple) == 2 },
+		says => qr/there are tombstones, but no mark that there are any/ });
+for my $what (sort keys %lost)
+{
+	$node->safe_psql('app', "CREATE TABLE lost_$what USING dbperf_columnar AS SELECT * FROM source; DELETE FROM lost_$what WHERE id = 7");
+	$lost{$what}{files} = $node->safe_psql('app', qq{
+		SELECT pg_relation_filepath(c.oid), pg_relation_filepath(c.reltoastrelid) FROM pg_class c WHERE c.oid = 'lost_$what'::regclass});
+}
+$node->stop;
+for my $what (sort keys %lost)
+{
+	my $file = $node->data_dir . '/' . (split /\|/, $lost{$what}{files})[ $lost{$what}{file} ];
+	write_at($file, (tuples(slurp_raw($file), $lost{$what}{wanted}))[0]{item}, pack 'L', 0);
+}
+$node->start;
+for my $what (sort keys %lost)
+{
+	like($node->safe_psql('app', "SELECT problem FROM dbperf.verify_columnar('lost_$what')"), $lost{$what}{says},
+		"verify_columnar() notices that a $what is gone");
+}
 
 $node->stop;
 done_testing();

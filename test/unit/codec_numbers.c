@@ -556,7 +556,7 @@ test_ratio(void)
 	ok(chunk_size(&doubles, values, n) * 8 <= (size_t) (2.7 * n), "a price on a grid");
 	for (int i = 0; i < n; i++)
 		values[i] = as_bits((double) (draw() >> 11) * 0x1p-53);
-	ok(chunk_size(&doubles, values, n) * 8 <= (size_t) (54.5 * n), "53 random bits");
+	ok(chunk_size(&doubles, values, n) * 8 <= (size_t) (55.9 * n), "53 random bits");
 	for (int i = 0; i < n; i++)
 		values[i] = (i == 0 ? 0 : values[i - 1]) +
 			(uint64_t) (-log(((double) below(1 << 30) + 1) / (1 << 30)) * 1e6);
