@@ -37,12 +37,16 @@ compare_unsigned(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* The bits that what remains of the sorted values without their low bits takes */
+/*
+ * The bits that what remains of the sorted values without their low bits takes,
+ * or 64 where too many are different for a sample to tell.
+ */
 static float
 high_cost(const uint64_t *sorted, int nsorted, int low, int n)
 {
 	float cost = 0;
 	int run = 1;
+	int nruns = 0;
 
 	for (int i = 1; i <= nsorted; i++)
 	{
@@ -52,15 +56,16 @@ high_cost(const uint64_t *sorted, int nsorted, int low, int n)
 			continue;
 		}
 		cost += (float) run * (dbp_rough_log2((uint32_t) nsorted) - dbp_rough_log2((uint32_t) run));
-		/* that much is too little for values seen once, and each has to be described */
+		/* that is too little for values that are seen once, and each has to be described */
 		cost += 0.7f + 12.0f * (float) nsorted / (float) n;
 		run = 1;
+		nruns++;
 	}
-	return cost / (float) nsorted;
+	return nruns > nsorted / 4 + 1 ? 64 : cost / (float) nsorted;
 }
 
 int
-dbp_reals_split_bits(const uint64_t *ordered, int n)
+dbp_reals_split_bits(const uint64_t *ordered, int n, float *bits)
 {
 	uint64_t sorted[SAMPLE];
 	int nsorted = 0;
@@ -81,6 +86,7 @@ dbp_reals_split_bits(const uint64_t *ordered, int n)
 			best_cost = cost;
 		}
 	}
+	*bits = best_cost;
 	return best;
 }
 
@@ -138,6 +144,8 @@ dbp_reals_bits_write(const uint64_t *ordered, int n, int effort, DbpBuffer *out)
 {
 	size_t begin = out->len;
 	size_t middle;
+	float bits;
+	int low;
 
 	if (!dbp_append_byte(out, DBP_REALS_BITS) ||
 		!dbp_ints_write(ordered, n, dbp_ints_how(effort, DBP_INTS_ALL), out))
@@ -145,8 +153,10 @@ dbp_reals_bits_write(const uint64_t *ordered, int n, int effort, DbpBuffer *out)
 	middle = out->len;
 	if ((middle - begin) * 8 <= (size_t) n * SPLIT_MIN_BITS)
 		return true;
-	if (!dbp_append_byte(out, DBP_REALS_SPLIT) ||
-		!split_write(ordered, n, dbp_reals_split_bits(ordered, n), effort, out))
+	low = dbp_reals_split_bits(ordered, n, &bits);
+	if (effort < DBP_EFFORT_BEST && bits * (float) n > (float) (middle - begin) * 8)
+		return true;
+	if (!dbp_append_byte(out, DBP_REALS_SPLIT) || !split_write(ordered, n, low, effort, out))
 		return false;
 	dbp_reals_keep_smaller(out, begin, middle);
 	return true;
@@ -240,6 +250,8 @@ bool
 dbp_reals_report(const uint64_t *ordered, int n, int effort, DbpCandidates *candidates)
 {
 	DbpBuffer out = {0};
+	float bits;
+	int low;
 	bool done;
 
 	candidates->extra = 1;
@@ -249,8 +261,8 @@ dbp_reals_report(const uint64_t *ordered, int n, int effort, DbpCandidates *cand
 	candidates->prefix = "";
 	if (done && n > 0)
 	{
-		done = dbp_append_byte(&out, DBP_REALS_SPLIT) &&
-			split_write(ordered, n, dbp_reals_split_bits(ordered, n), effort, &out);
+		low = dbp_reals_split_bits(ordered, n, &bits);
+		done = dbp_append_byte(&out, DBP_REALS_SPLIT) && split_write(ordered, n, low, effort, &out);
 		if (done)
 			dbp_candidates_add(candidates, DBP_FAMILY_DOUBLE, out.data, out.len, n);
 	}

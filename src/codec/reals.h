@@ -68,8 +68,8 @@ extern bool dbp_reals_decimal_read(DbpReader in, int n, DbpRealsDecimal *decimal
 
 extern void dbp_reals_keep_smaller(DbpBuffer *out, size_t begin, size_t middle);
 
-/* How many bits to split off: those that are as good as random */
-extern int dbp_reals_split_bits(const uint64_t *ordered, int n);
+/* How many bits to split off, those that are as good as random; what a value will take, nearly */
+extern int dbp_reals_split_bits(const uint64_t *ordered, int n, float *bits);
 
 extern bool dbp_reals_report(const uint64_t *ordered, int n, int effort, DbpCandidates *candidates);
 extern bool dbp_reals_decimal_report(const DbpRealsDecimal *decimal, int n, int effort,

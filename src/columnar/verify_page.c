@@ -16,8 +16,10 @@
 #include "access/multixact.h"
 #include "access/transam.h"
 #include "access/tupmacs.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/procarray.h"
 #include "utils/memutils.h"
 
 #include "columnar/batch.h"
@@ -59,6 +61,16 @@ xids_are_sound(Relation rel, HeapTupleHeader header)
 	return xid_is_known(rel, xmax);
 }
 
+/* Its columns may have gone with the transaction.  xmin is known to be one that can be looked up. */
+static bool
+is_of_aborted(HeapTupleHeader header)
+{
+	TransactionId xmin = HeapTupleHeaderGetRawXmin(header);
+
+	return !HeapTupleHeaderXminFrozen(header) && !TransactionIdIsCurrentTransactionId(xmin) &&
+		!TransactionIdIsInProgress(xmin) && !TransactionIdDidCommit(xmin);
+}
+
 /* NULL: nothing is wrong with the line pointer and the header */
 static const char *
 problem_of_tuple(Relation rel, const char *page, ItemId item)
@@ -79,9 +91,11 @@ problem_of_tuple(Relation rel, const char *page, ItemId item)
 			MAXALIGN(SizeofHeapTupleHeader +
 					 ((header->t_infomask & HEAP_HASNULL) != 0 ? BITMAPLEN(natts) : 0)))
 		return "the length of its header is wrong";
-	if (natts > RelationGetDescr(rel)->natts)
+	if (!xids_are_sound(rel, header))
+		return "its xmin or xmax cannot be";
+	if (natts > RelationGetDescr(rel)->natts && !is_of_aborted(header))
 		return "it has too many columns";
-	return xids_are_sound(rel, header) ? NULL : "its xmin or xmax cannot be";
+	return NULL;
 }
 
 typedef struct PageRead
@@ -122,6 +136,8 @@ read_page(void *arg)
 										   RelationGetRelationName(page->rel), problem));
 			continue;
 		}
+		if (is_of_aborted((HeapTupleHeader) (copy + ItemIdGetOffset(item))))
+			continue;
 		found->tuple.t_tableOid = RelationGetRelid(page->rel);
 		found->tuple.t_len = ItemIdGetLength(item);
 		found->tuple.t_data = (HeapTupleHeader) (copy + ItemIdGetOffset(item));

@@ -103,7 +103,7 @@ count_tombstones(Relation rel, Snapshot snapshot)
 Datum
 dbperf_late_rows(PG_FUNCTION_ARGS)
 {
-	Relation rel = open_without_waiting(PG_GETARG_OID(0));
+	Relation rel = PG_ARGISNULL(0) ? NULL : open_without_waiting(PG_GETARG_OID(0));
 	bool known;
 	int64 count = 0;
 
@@ -196,5 +196,5 @@ dbp_is_mostly_unsettled(Oid relid)
 Datum
 dbperf_is_mostly_unsettled(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(dbp_is_mostly_unsettled(PG_GETARG_OID(0)));
+	PG_RETURN_BOOL(!PG_ARGISNULL(0) && dbp_is_mostly_unsettled(PG_GETARG_OID(0)));
 }

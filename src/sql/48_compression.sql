@@ -4,13 +4,13 @@
 
 CREATE FUNCTION dbperf.late_rows(relation regclass)
 RETURNS bigint
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'dbperf_late_rows';
 COMMENT ON FUNCTION dbperf.late_rows(regclass) IS 'Rows of a compressed table that are not in batches, and rows of batches that are deleted or changed; NULL: it is not compressed, or locked';
 
 CREATE FUNCTION dbperf.is_mostly_unsettled(relation oid)
 RETURNS boolean
-LANGUAGE c VOLATILE STRICT
+LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'dbperf_is_mostly_unsettled';
 COMMENT ON FUNCTION dbperf.is_mostly_unsettled(oid) IS 'Whether many rows of a table, by a sample of its pages, are such that an open transaction may not see them yet: they would not be compressed';
 
@@ -58,7 +58,7 @@ DECLARE
 BEGIN
     FOR p IN
         SELECT i.inhrelid FROM pg_inherits i JOIN pg_class r ON r.oid = i.inhrelid
-        WHERE i.inhparent = ANY (parents) AND r.relam = dbperf.columnar_am()
+        WHERE i.inhparent = ANY (parents) AND r.relam = (SELECT dbperf.columnar_am())
     LOOP
         SELECT * INTO c FROM dbperf.compression q WHERE q.partition = p.inhrelid;
         IF NOT FOUND THEN
@@ -155,7 +155,7 @@ DECLARE
 BEGIN
     SELECT q.* INTO p FROM dbperf.policy q WHERE q.parent = $1;
     IF NOT FOUND OR num_nonnulls(p.compress_after, p.compress_step) = 0 AND NOT EXISTS (
-        SELECT FROM pg_inherits i JOIN pg_class r ON r.oid = i.inhrelid WHERE i.inhparent = $1 AND r.relam = dbperf.columnar_am())
+        SELECT FROM pg_inherits i JOIN pg_class r ON r.oid = i.inhrelid WHERE i.inhparent = $1 AND r.relam = (SELECT dbperf.columnar_am()))
     THEN
         RETURN;
     END IF;
@@ -171,7 +171,7 @@ BEGIN
                 WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = p.parent AND a.attname = s AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1);
 
     FOR due IN
-        SELECT a.partition AS relid, r.relkind, r.relowner, m.amname, r.relam = dbperf.columnar_am() AS is_columnar, b.hold_until,
+        SELECT a.partition AS relid, r.relkind, r.relowner, m.amname, r.relam = (SELECT dbperf.columnar_am()) AS is_columnar, b.hold_until,
             a.upper_at, a.upper_key
         FROM dbperf.partition_ages(p.parent) WITH ORDINALITY a
         JOIN pg_class r ON r.oid = a.partition
@@ -179,7 +179,7 @@ BEGIN
         LEFT JOIN dbperf.recycle_bin b ON b.partition = a.partition AND b.state = 'attached'
         -- a foreign table is stored elsewhere
         WHERE r.relkind <> 'f' AND a.state <> 'detach pending'
-        AND CASE WHEN r.relam = dbperf.columnar_am() THEN true
+        AND CASE WHEN r.relam = (SELECT dbperf.columnar_am()) THEN true
             WHEN a.state <> 'past' THEN false
             WHEN a.upper_at IS NOT NULL THEN dbperf.due_at(a.upper_at, p.compress_after, p.time_zone) <= dbperf.clock()
             ELSE a.upper_key::numeric + p.compress_step <= now_key END
@@ -258,13 +258,13 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT min(at) FROM (
-        SELECT CASE WHEN r.relam <> dbperf.columnar_am() THEN greatest(dbperf.due_at(a.upper_at, p.compress_after, p.time_zone), c.hold_until)
+        SELECT CASE WHEN r.relam <> (SELECT dbperf.columnar_am()) THEN greatest(dbperf.due_at(a.upper_at, p.compress_after, p.time_zone), c.hold_until)
                ELSE least(dbperf.due_at(c.late_since, p.recompress_after, p.time_zone), dbperf.clock() + interval '1 hour') END AS at
             FROM dbperf.policy p CROSS JOIN LATERAL dbperf.partition_ages(p.parent) a
             JOIN pg_class r ON r.oid = a.partition
             LEFT JOIN dbperf.compression c ON c.partition = a.partition
             WHERE p.parent = ANY (parents) AND a.state <> 'detach pending' AND r.relkind = 'r'
-            AND (r.relam = dbperf.columnar_am() OR a.upper_at < '10000-01-01' AND p.compress_after IS NOT NULL)
+            AND (r.relam = (SELECT dbperf.columnar_am()) OR a.upper_at < '10000-01-01' AND p.compress_after IS NOT NULL)
         ) d
     WHERE at > dbperf.clock()
 $$;

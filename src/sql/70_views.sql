@@ -20,11 +20,11 @@ SELECT p.parent,
        coalesce(s.spcname, (SELECT ds.spcname FROM pg_database d JOIN pg_tablespace ds ON ds.oid = d.dattablespace
                             WHERE d.datname = current_database())) AS tablespace,
        f.last_write,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN z.raw_bytes END AS raw_bytes,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN f.bytes + i.bytes + t.bytes END AS compressed_bytes,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN dbperf.late_rows_now(z) END AS late_rows,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN coalesce(z.recompressed_at, z.compressed_at) END AS compressed_at,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN dbperf.recompress_at(z, p) END AS recompress_at
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN z.raw_bytes END AS raw_bytes,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN f.bytes + i.bytes + t.bytes END AS compressed_bytes,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN dbperf.late_rows_now(z) END AS late_rows,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN coalesce(z.recompressed_at, z.compressed_at) END AS compressed_at,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN dbperf.recompress_at(z, p) END AS recompress_at
 FROM dbperf.policy p
 CROSS JOIN LATERAL dbperf.partition_bounds(p.parent) b
 JOIN pg_class c ON c.oid = b.partition
@@ -65,7 +65,7 @@ WITH measured AS (
         SELECT count(*)::integer AS compressed, sum(q.raw_bytes)::bigint AS raw_bytes, sum(q.compressed_bytes)::bigint AS compressed_bytes,
                coalesce(sum(q.late_rows), 0)::bigint AS late_rows, min(dbperf.recompress_at(q, p)) AS recompress_at
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid LEFT JOIN dbperf.compression q ON q.partition = i.inhrelid
-        WHERE i.inhparent = h.parent AND c.relam = dbperf.columnar_am()) z
+        WHERE i.inhparent = h.parent AND c.relam = (SELECT dbperf.columnar_am())) z
 ), judged AS (
     SELECT m.*,
         array_remove(ARRAY[
@@ -163,10 +163,10 @@ SELECT p.parent,
        greatest(pg_stat_get_last_vacuum_time(c.oid), pg_stat_get_last_autovacuum_time(c.oid)) AS last_vacuum,
        greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid)) AS last_analyze,
        a.amname AS access_method,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN z.raw_bytes END AS raw_bytes,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN z.compressed_bytes END AS compressed_bytes,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN dbperf.late_rows_now(z) END AS late_rows,
-       CASE WHEN c.relam = dbperf.columnar_am() THEN dbperf.recompress_at(z, p) END AS recompress_at
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN z.raw_bytes END AS raw_bytes,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN z.compressed_bytes END AS compressed_bytes,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN dbperf.late_rows_now(z) END AS late_rows,
+       CASE WHEN c.relam = (SELECT dbperf.columnar_am()) THEN dbperf.recompress_at(z, p) END AS recompress_at
 FROM dbperf.policy p
 CROSS JOIN LATERAL dbperf.partition_bounds(p.parent) b
 JOIN pg_class c ON c.oid = b.partition

@@ -250,7 +250,7 @@ my $calls = ask(q{
 				WHEN t IN ('anyarray'::regtype, 'anycompatiblearray'::regtype) THEN 'integer[]'
 				WHEN t = 'anyelement'::regtype THEN 'integer' ELSE format_type(t, NULL) END), ', ' ORDER BY i)
 		 FROM unnest(proargtypes) WITH ORDINALITY AS a (t, i))), E'\n')
-	FROM pg_proc WHERE pronamespace = 'dbperf'::regnamespace});
+	FROM pg_proc WHERE pronamespace = 'dbperf'::regnamespace AND 'internal'::regtype <> ALL (proargtypes)});
 my $accesses = ask(q{
 	SELECT string_agg(format(s, relname), E'\n') FROM pg_class,
 		unnest(CASE WHEN relkind = 'S' THEN ARRAY['SELECT nextval(''dbperf.%I'');', 'SELECT setval(''dbperf.%I'', 1);',
