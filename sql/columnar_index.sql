@@ -165,7 +165,9 @@ SELECT fails('INSERT INTO k SELECT * FROM k WHERE a = 0');
 SELECT check_indexes('k');
 
 -- Collations
+SET client_min_messages = warning;
 CREATE COLLATION ignore_case (provider = icu, locale = '@colStrength=secondary', deterministic = false);
+RESET client_min_messages;
 CREATE TABLE c USING dbperf_columnar AS SELECT ('Wörter ' || g) COLLATE ignore_case AS w, 'a' || g AS v FROM generate_series(1, 100) g;
 CREATE UNIQUE INDEX c_w ON c (w);
 CREATE UNIQUE INDEX c_v ON c (v COLLATE ignore_case);

@@ -379,4 +379,17 @@ dbp_next_streamed_block(ReadStream *stream, BlockNumber *block)
 	BTMaxItemSize((Page) & (PageHeaderData){.pd_pagesize_version = DBP_PAGE_SIZE_VERSION})
 #endif
 
+/* 18 can be asked for room before a minimal tuple */
+#if PG_VERSION_NUM >= 180000
+#define DBP_MINIMAL_TUPLE_ARGS TupleTableSlot *slot, Size extra
+#define dbp_copy_minimal_tuple(slot) (slot)->tts_ops->copy_minimal_tuple((slot), extra)
+#define dbp_form_minimal_tuple(desc, values, isnull) \
+	heap_form_minimal_tuple((desc), (values), (isnull), extra)
+#else
+#define DBP_MINIMAL_TUPLE_ARGS TupleTableSlot *slot
+#define dbp_copy_minimal_tuple(slot) (slot)->tts_ops->copy_minimal_tuple(slot)
+#define dbp_form_minimal_tuple(desc, values, isnull) \
+	heap_form_minimal_tuple((desc), (values), (isnull))
+#endif
+
 #endif /* DBP_COMPAT_H */

@@ -85,10 +85,18 @@ report_speed()
 		"$1" "$2" "$3"
 	printf '|---|---|---|---|---|---|---|\n'
 	speed_row "**compress_partition**" "$prefix" compress "$rows"
-	speed_row "of that, ANALYZE" "$prefix" analyze "$rows"
+	speed_row "ANALYZE by itself, which is part of compressing" "$prefix" analyze "$rows"
 	speed_row "**decompress_partition**" "$prefix" decompress "$rows"
 	speed_row "VACUUM FULL of the decompressed table" "$prefix" rewrite "$rows"
 	speed_row "CREATE TABLE AS … ORDER BY" "$prefix" sorted "$rows"
+}
+
+# By processor time, since that is what others on the machine have the least say in.
+speed_target()
+{
+	awk -v what="$1, $2 indexes, $3: $4" -v rows="$(rows_of "$1")" -v cpu="$(middle "$1.$2.$3.$4.cpu")" 'BEGIN {
+		printf "%s: %d rows a second of processor time, target 1000000: %s\n", what, rows * 1000000 / cpu, (rows >= cpu ? "met" : "**missed**")
+	}'
 }
 
 speed()
@@ -108,13 +116,12 @@ speed()
 				report_speed "$source" "$indexes" "$memory"
 			done
 		done
-		[ "${INDEXES[0]}" = without ] || continue
 		printf '\n'
-		for memory in "${MEMORY[@]}"; do
-			for operation in compress decompress; do
-				awk -v what="$operation, $memory" -v rows="$(rows_of "$source")" -v cpu="$(middle "$source.without.$memory.$operation.cpu")" 'BEGIN {
-					printf "%s: %d rows/s of one core, target 1000000: %s\n", what, rows * 1000000 / cpu, (rows >= cpu ? "met" : "**missed**")
-				}'
+		for indexes in "${INDEXES[@]}"; do
+			for memory in "${MEMORY[@]}"; do
+				for operation in compress decompress; do
+					speed_target "$source" "$indexes" "$memory" "$operation"
+				done
 			done
 		done
 	done

@@ -337,12 +337,17 @@ try_others(Trial *trial)
 	/* bins can be as good as anything else where the order of the values does not matter */
 	bool exact = trial->max - trial->min < DBP_BINS_EXACT && !trial->all;
 	bool codes = false;
+	bool duplicates;
 
 	if (may(trial, DBP_INTS_TENS) && !exact && !fast &&
 		dbp_ints_tens_worth(trial->values, trial->n, bits_so_far(trial)) && !try_tens(trial))
 		return false;
 	if (may(trial, DBP_INTS_SPLIT) && !exact && !fast && !try_split(trial))
 		return false;
+	/* a range that small is sure to have some */
+	duplicates = exact || dbp_ints_has_duplicates(trial->values, trial->n);
+	if (!duplicates)
+		return true;
 	if (may(trial, DBP_INTS_DICTIONARY) && !exact && !try_dictionary(trial, trial->all, &codes))
 		return false;
 	return try_repeats(trial, may(trial, DBP_INTS_DICTIONARY) && !codes);

@@ -29,8 +29,8 @@ hash_of(uint64_t value, int bits)
 #define PROBE_BITS 11
 #define PROBE_FOUND 12
 
-static bool
-has_duplicates(const uint64_t *values, int n)
+bool
+dbp_ints_has_duplicates(const uint64_t *values, int n)
 {
 	uint64_t seen[1 << PROBE_BITS];
 	int step = n / PROBE_SAMPLE + 1;
@@ -86,8 +86,6 @@ dbp_ints_dictionary_make(const uint64_t *values, int n, int limit, DbpIntsDictio
 	uint32_t *counts;
 
 	*found = false;
-	if (!has_duplicates(values, n))
-		return true;
 	table.index = dbp_scratch_take((size_t) 1 << table.bits, sizeof(*table.index));
 	counts = dbp_scratch_take((size_t) limit + 1, sizeof(*counts));
 	dictionary->values = dbp_scratch_take((size_t) limit + 1, sizeof(*dictionary->values));

@@ -43,6 +43,9 @@ typedef struct DbpIntsDictionary
 	float bits; /* that the codes take, each coded for itself */
 } DbpIntsDictionary;
 
+/* Do some values come more than once, as far as a sample tells? */
+extern bool dbp_ints_has_duplicates(const uint64_t *values, int n);
+
 /* In scratch memory; *found: whether there are at most limit different ones */
 extern bool dbp_ints_dictionary_make(const uint64_t *values, int n, int limit,
 									 DbpIntsDictionary *dictionary, bool *found);

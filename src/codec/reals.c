@@ -39,7 +39,7 @@ compare_unsigned(const void *a, const void *b)
 
 /*
  * The bits that what remains of the sorted values without their low bits takes,
- * or 64 where too many are different for a sample to tell.
+ * or -1 where too many are different for a sample to tell.
  */
 static float
 high_cost(const uint64_t *sorted, int nsorted, int low, int n)
@@ -61,7 +61,7 @@ high_cost(const uint64_t *sorted, int nsorted, int low, int n)
 		run = 1;
 		nruns++;
 	}
-	return nruns > nsorted / 4 + 1 ? 64 : cost / (float) nsorted;
+	return nruns > nsorted / 4 + 1 ? -1 : cost / (float) nsorted;
 }
 
 int
@@ -78,8 +78,12 @@ dbp_reals_split_bits(const uint64_t *ordered, int n, float *bits)
 	qsort(sorted, (size_t) nsorted, sizeof(*sorted), compare_unsigned);
 	for (int low = 60; low > 0; low--)
 	{
-		float cost = high_cost(sorted, nsorted, low, n) + (float) low;
+		float cost = high_cost(sorted, nsorted, low, n);
 
+		/* with less taken off there are even more */
+		if (cost < 0 && best > 0)
+			break;
+		cost = cost < 0 ? 64 : cost + (float) low;
 		if (best == 0 || cost < best_cost)
 		{
 			best = low;

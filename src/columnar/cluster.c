@@ -51,6 +51,7 @@ dbp_copy_for_cluster(Relation old, Relation new, Relation index, bool use_sort,
 	dbp_pending_flush(old);
 	options.sort_by = sort_key(old, index);
 	options.exclusive = true;
+	options.report_cluster = true;
 	options.horizon = oldest_xmin;
 	options.freeze_limit = *xid_cutoff;
 	options.multi_cutoff = *multi_cutoff;
@@ -59,7 +60,7 @@ dbp_copy_for_cluster(Relation old, Relation new, Relation index, bool use_sort,
 	dbp_transfer_finish(transfer, &counts);
 	dbp_transfer_end(transfer);
 	dbp_sort_key_store(new, dbp_sort_key_stored(old), GetCurrentCommandId(true));
-	*num_tuples = counts.rows + counts.carried;
+	*num_tuples = counts.rows - counts.gone + counts.carried;
 	*tups_vacuumed = counts.dead;
 	*tups_recently_dead = counts.recently;
 }

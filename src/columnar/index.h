@@ -43,7 +43,7 @@ extern bool dbp_entry_form(DbpEntryMaker *maker, TupleTableSlot *slot);
 extern bool dbp_entry_form_row(DbpEntryMaker *maker, DbpBatch *batch, int row);
 /*
  * Sees that these rows of a batch have entries, as far as the predicate wants them.  Nobody makes an
- * entry twice.  keys: NULL for an index that is a B-tree, else what all these rows, and few others, match.
+ * entry twice.  keys: what all these rows match, and those of other batches perhaps; may be NULL for a B-tree.
  */
 extern void dbp_entry_make(DbpEntryMaker *maker, DbpBatch *batch, const int *rows, int nrows,
 						   ScanKey keys, int nkeys);

@@ -165,11 +165,14 @@ is_present(const DbpEntryMaker *maker, int row)
 /*
  * Looks which of the rows lack an entry, and makes them if told so.  Returns
  * whether there is any such row, leaving those out that the predicate does.
+ * The keys find most entries at once; in a B-tree, what they did not find is looked for by its own key.
  */
 static bool
 visit_rows(DbpEntryMaker *maker, DbpBatch *batch, const int *rows, int nrows, ScanKey keys,
 		   int nkeys, bool make)
 {
+	bool btree = maker->index->rd_rel->relam == BTREE_AM_OID;
+
 	memset(maker->present, 0, (DBP_BATCH_ROWS + 7) / 8);
 	if (keys != NULL)
 		find_present(maker, batch, keys, nkeys);
@@ -180,7 +183,7 @@ visit_rows(DbpEntryMaker *maker, DbpBatch *batch, const int *rows, int nrows, Sc
 
 		if (is_present(maker, rows[i]) || !dbp_entry_form_row(maker, batch, rows[i]))
 			continue;
-		if (keys == NULL)
+		if (btree)
 			find_present(maker, batch, own, form_keys(maker, own));
 		if (is_present(maker, rows[i]))
 			continue;

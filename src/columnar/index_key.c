@@ -18,12 +18,8 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "port/pg_bswap.h"
-#include "utils/builtins.h"
-#include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
-#include "utils/timestamp.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
 

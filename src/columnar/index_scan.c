@@ -238,7 +238,6 @@ static void
 search_batch(DbpEntryMaker *maker, SearchKey *searches, int nkeys, IndexScanDesc scan,
 			 DbpBatch *batch, int *rows)
 {
-	bool btree = maker->index->rd_rel->relam == BTREE_AM_OID;
 	bool expressions = false;
 	int nrows;
 
@@ -249,7 +248,7 @@ search_batch(DbpEntryMaker *maker, SearchKey *searches, int nkeys, IndexScanDesc
 		nrows = match_expressions(maker, searches, nkeys, batch, rows, nrows);
 	nrows = leave_out_gone(maker->rel, scan->xs_snapshot, batch, rows, nrows);
 	if (nrows > 0)
-		dbp_entry_make(maker, batch, rows, nrows, btree ? NULL : searches[0].key, nkeys);
+		dbp_entry_make(maker, batch, rows, nrows, nkeys > 0 ? searches[0].key : NULL, nkeys);
 }
 
 /* The list itself holds until it is asked for again, perhaps by a function that an index calls */

@@ -38,6 +38,7 @@
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "storage/procarray.h"
+#include "storage/smgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -133,6 +134,9 @@ rest_is_small(DbpRewrite *rewrite)
 		INSTR_TIME_SET_CURRENT(start);
 		dbp_transfer_rehearse(rewrite->transfer, &work);
 		ms = dbp_ms_since(&start) + work.carried * CARRY_MS + work.gone * GONE_MS;
+		/* taking row versions along ends with the file being synced: let that be little, too */
+		if (work.carried > 0 && RelationNeedsWAL(rewrite->new))
+			smgrimmedsync(RelationGetSmgr(rewrite->new), MAIN_FORKNUM);
 		if (ms <= budget)
 			return true;
 	}
@@ -194,18 +198,9 @@ finish(DbpRewrite *rewrite, const DbpTransferOptions *options)
 	rewrite->old = rewrite->new = NULL;
 	write_statistics(newid, pages, counts.rows - counts.gone + counts.carried);
 
-	PG_TRY();
-	{
-		/* the rows are the same, and so what is unique stays so */
-		dbp_index_trust_unique = true;
-		finish_heap_swap(relid, newid, false, false, false, true, options->freeze_limit,
-						 options->multi_cutoff, persistence);
-	}
-	PG_FINALLY();
-	{
-		dbp_index_trust_unique = false;
-	}
-	PG_END_TRY();
+	/* the rows are the same, so what is unique, or excluded, is not proven again */
+	finish_heap_swap(relid, newid, false, false, false, true, options->freeze_limit,
+					 options->multi_cutoff, persistence);
 	dbp_progress_phase(DBP_PHASE_SWAPPING);
 
 	result->done = true;
@@ -307,7 +302,8 @@ dbp_rewrite(const DbpRewriteRequest *request, DbpRewriteResult *result)
 		if (dbp_rewrite_lock_first(&rewrite))
 		{
 			rewrite.old = dbp_rewrite_open(request, rewrite.lock);
-			rewrite_locked(&rewrite);
+			if (dbp_rewrite_lock_toast(&rewrite))
+				rewrite_locked(&rewrite);
 		}
 		if (!result->done)
 			undo(&rewrite);

@@ -12,9 +12,12 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/relation.h"
 #include "catalog/index.h"
 #include "common/pg_prng.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -27,6 +30,9 @@
 
 #include "columnar/rewrite_parts.h"
 #include "partition/partition.h"
+
+/* An autovacuum is asked to make way after so long, as by anybody who waits in the queue */
+#define AUTOVACUUM_MS 1000
 
 /* Pauses between two tries */
 #define FIRST_PAUSE_MS 2
@@ -42,7 +48,7 @@ jittered(long ms)
  * Who has a lock that is in the way.
  */
 static const char *
-describe_holders(const DbpLock *lock)
+describe_holders(const DbpLock *lock, bool cancel_autovacuum)
 {
 	StringInfoData buf;
 	LOCKTAG tag;
@@ -55,14 +61,48 @@ describe_holders(const DbpLock *lock)
 	{
 		PGPROC *proc = dbp_vxid_process(*holders);
 
-		if (proc != NULL)
-			appendStringInfo(&buf, "%sprocess %d", buf.len > 0 ? ", " : "", proc->pid);
+		if (proc == NULL)
+			continue;
+		appendStringInfo(&buf, "%sprocess %d", buf.len > 0 ? ", " : "", proc->pid);
+		if (cancel_autovacuum && (proc->statusFlags & PROC_IS_AUTOVACUUM) &&
+			!(proc->statusFlags & PROC_VACUUM_FOR_WRAPAROUND))
+			(void) kill(proc->pid, SIGINT);
 	}
+	if (lock->mode == ExclusiveLock)
+		return "a transaction that has added to dbperf.partition_events";
 	return buf.len > 0 ? buf.data : "a prepared transaction, or one that waits in the queue";
 }
 
+static void
+give_back(List *locks, int count)
+{
+	while (--count >= 0)
+	{
+		DbpLock *held = list_nth(locks, count);
+
+		UnlockRelationOid(held->relid, held->mode);
+	}
+}
+
+/*
+ * The commit would wait for who holds the end of the audit trail, and everybody
+ * for the commit.
+ */
+static bool
+audit_is_held(void)
+{
+	bool held;
+
+	if (!dbp_extension_exists())
+		return false;
+	SPI_connect();
+	held = dbp_audit_is_held();
+	SPI_finish();
+	return held;
+}
+
 static DbpLock *
-try_all(List *locks)
+try_all(List *locks, bool strong)
 {
 	for (int i = 0; i < list_length(locks); i++)
 	{
@@ -70,33 +110,39 @@ try_all(List *locks)
 
 		if (ConditionalLockRelationOid(lock->relid, lock->mode))
 			continue;
-		while (--i >= 0)
-		{
-			DbpLock *held = list_nth(locks, i);
-
-			UnlockRelationOid(held->relid, held->mode);
-		}
+		give_back(locks, i);
 		return lock;
 	}
-	return NULL;
+	if (!strong || !audit_is_held())
+		return NULL;
+	give_back(locks, list_length(locks));
+	return dbp_lock_end_of_audit();
 }
 
 /*
  * Poll for all of these until they are there, or patience is at its end.
  */
 static bool
-poll(DbpRewrite *rewrite, List *locks)
+poll(DbpRewrite *rewrite, List *locks, bool strong)
 {
 	const DbpRewriteRequest *request = rewrite->request;
 	long pause = FIRST_PAUSE_MS;
+	bool asked = false;
 	DbpLock *missing;
 	instr_time start;
 
 	INSTR_TIME_SET_CURRENT(start);
-	while ((missing = try_all(locks)) != NULL)
+	while ((missing = try_all(locks, strong)) != NULL)
 	{
-		if (dbp_ms_since(&start) >= request->patience_ms)
+		double waited = dbp_ms_since(&start);
+
+		if (waited >= request->patience_ms)
 			break;
+		if (waited > AUTOVACUUM_MS && !asked)
+		{
+			(void) describe_holders(missing, true);
+			asked = true;
+		}
 		dbp_pause_ms(jittered(pause));
 		pause = Min(pause * 2, LAST_PAUSE_MS);
 	}
@@ -106,7 +152,7 @@ poll(DbpRewrite *rewrite, List *locks)
 	rewrite->result->why_not =
 		psprintf("table \"%s\" could not be locked within %d ms: it is in use by %s",
 				 get_rel_name(request->relid) ? get_rel_name(request->relid) : "?",
-				 request->patience_ms, describe_holders(missing));
+				 request->patience_ms, describe_holders(missing, false));
 	return false;
 }
 
@@ -124,7 +170,20 @@ dbp_rewrite_lock_first(DbpRewrite *rewrite)
 		rewrite->result->ms_waited += dbp_ms_since(&start);
 		return true;
 	}
-	return poll(rewrite, dbp_lock_add(NIL, relid, rewrite->lock));
+	return poll(rewrite, dbp_lock_add(NIL, relid, rewrite->lock), false);
+}
+
+/*
+ * Its TOAST table is vacuumed on its own, which would be in the way at the end.
+ */
+bool
+dbp_rewrite_lock_toast(DbpRewrite *rewrite)
+{
+	Oid toast = rewrite->old->rd_rel->reltoastrelid;
+
+	if (!OidIsValid(toast) || rewrite->request->exclusive)
+		return true;
+	return poll(rewrite, dbp_lock_add(NIL, toast, rewrite->lock), false);
 }
 
 /*
@@ -149,5 +208,5 @@ dbp_rewrite_lock_all(DbpRewrite *rewrite)
 	}
 	foreach(cell, RelationGetIndexList(rewrite->old))
 		locks = dbp_lock_add(locks, lfirst_oid(cell), AccessExclusiveLock);
-	return poll(rewrite, locks);
+	return poll(rewrite, locks, true);
 }

@@ -27,10 +27,12 @@ typedef struct DbpRewrite
 } DbpRewrite;
 
 /*
- * rewrite_lock.c: the lock under which rows are copied; and the one that stops everybody, on all that will
- * be swapped.  False: it was not to be had in time, and result->why_not says who has it.
+ * rewrite_lock.c: the lock under which rows are copied, also on the TOAST table; and the one that stops
+ * everybody, on all that will be swapped.  False: it was not to be had in time, and
+ * result->why_not says who has it.
  */
 extern bool dbp_rewrite_lock_first(DbpRewrite *rewrite);
+extern bool dbp_rewrite_lock_toast(DbpRewrite *rewrite);
 extern bool dbp_rewrite_lock_all(DbpRewrite *rewrite);
 
 /* rewrite_check.c: the table, if that may be done to it; raises an error otherwise */

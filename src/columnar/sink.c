@@ -217,6 +217,67 @@ dbp_sink_finish(DbpSink *sink)
 	sink->transfer->counts.rows = sink->inserted;
 }
 
+/* Is there nothing on the page but what everybody sees for ever? */
+static bool
+is_frozen(Page page)
+{
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= PageGetMaxOffsetNumber(page); offset++)
+	{
+		ItemId item = PageGetItemId(page, offset);
+		HeapTupleHeader header;
+
+		if (!ItemIdIsNormal(item))
+			return false;
+		header = (HeapTupleHeader) PageGetItem(page, item);
+		if (!HeapTupleHeaderXminFrozen(header) || !(header->t_infomask & HEAP_XMAX_INVALID))
+			return false;
+	}
+	return !PageIsNew(page) && !PageIsEmpty(page);
+}
+
+static void
+settle_page(Relation rel, BlockNumber block, TransactionId newest_xmin, Buffer *vmbuffer)
+{
+	Buffer buffer = ReadBuffer(rel, block);
+	Page page = BufferGetPage(buffer);
+
+	visibilitymap_pin(rel, block, vmbuffer);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (is_frozen(page))
+	{
+		/* what is set already is not logged again */
+		visibilitymap_clear(rel, block, *vmbuffer, VISIBILITYMAP_VALID_BITS);
+		PageSetAllVisible(page);
+		MarkBufferDirty(buffer);
+		visibilitymap_set(rel, block, buffer, InvalidXLogRecPtr, *vmbuffer, newest_xmin,
+						  VISIBILITYMAP_ALL_VISIBLE | VISIBILITYMAP_ALL_FROZEN);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Rows that were not frozen yet are now: on a standby, whoever has a snapshot that does
+ * not see them must not find them.  The record of the map tells it so.
+ */
+void
+dbp_sink_settle(DbpSink *sink)
+{
+	Relation rel = sink->transfer->new;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	Buffer vmbuffer = InvalidBuffer;
+
+	/* pages of a heap are settled as they are written */
+	if (sink->writer == NULL)
+		nblocks = Min(nblocks, 1);
+	for (BlockNumber block = 0; block < nblocks; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		settle_page(rel, block, sink->transfer->newest_xmin, &vmbuffer);
+	}
+	if (BufferIsValid(vmbuffer))
+		ReleaseBuffer(vmbuffer);
+}
+
 /* What is done to a tuple of the new table */
 typedef void (*Change)(HeapTupleHeader header, void *arg);
 

@@ -288,14 +288,14 @@ copy_heap_tuple(TupleTableSlot *slot)
 }
 
 static MinimalTuple
-copy_minimal_tuple(TupleTableSlot *slot)
+copy_minimal_tuple(DBP_MINIMAL_TUPLE_ARGS)
 {
 	DbpColumnarSlot *self = (DbpColumnarSlot *) slot;
 
 	if (self->in_inner)
-		return ExecCopySlotMinimalTuple(self->inner);
+		return dbp_copy_minimal_tuple(self->inner);
 	slot_getallattrs(slot);
-	return heap_form_minimal_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
+	return dbp_form_minimal_tuple(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull);
 }
 
 static void

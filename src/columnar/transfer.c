@@ -17,8 +17,10 @@
 #include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "commands/progress.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 
 #include "columnar/progress.h"
@@ -171,9 +173,10 @@ judge_page(const DbpTransfer *transfer, Buffer buffer, JudgedPage *judged)
 		ItemPointerSet(&tuple->t_self, block, offset);
 		verdict = dbp_transfer_judge(transfer, tuple, buffer);
 		judged->verdicts[judged->n++] = verdict;
-		judged->settled &= verdict == DBP_VERDICT_ALL;
+		judged->settled &=
+			verdict == DBP_VERDICT_ALL && HeapTupleHeaderXminCommitted(tuple->t_data);
 		xmin = HeapTupleHeaderGetXmin(tuple->t_data);
-		if (TransactionIdIsNormal(xmin) &&
+		if (verdict == DBP_VERDICT_ALL && TransactionIdIsNormal(xmin) &&
 			(!TransactionIdIsValid(judged->newest_xmin) ||
 			 TransactionIdFollows(xmin, judged->newest_xmin)))
 			judged->newest_xmin = xmin;
@@ -216,6 +219,18 @@ copy_row(DbpTransfer *transfer, HeapTuple tuple)
 	return taken;
 }
 
+/*
+ * Of all that is copied, or was near it: standbys must know that it is for everybody now.
+ */
+static void
+note_newest(DbpTransfer *transfer, TransactionId xmin)
+{
+	if (TransactionIdIsNormal(xmin) && TransactionIdPrecedes(xmin, transfer->options.horizon) &&
+		(!TransactionIdIsValid(transfer->newest_xmin) ||
+		 TransactionIdFollows(xmin, transfer->newest_xmin)))
+		transfer->newest_xmin = xmin;
+}
+
 static void
 copy_page(DbpTransfer *transfer, Buffer buffer, Buffer vmbuffer)
 {
@@ -231,6 +246,7 @@ copy_page(DbpTransfer *transfer, Buffer buffer, Buffer vmbuffer)
 	}
 	else
 		judge_and_settle(transfer, buffer, vmbuffer, &judged);
+	note_newest(transfer, judged.newest_xmin);
 	for (int i = 0; i < judged.n; i++)
 	{
 		HeapTuple tuple = &judged.tuples[i];
@@ -268,6 +284,11 @@ dbp_transfer_copy(DbpTransfer *transfer)
 	transfer->settled = MemoryContextAllocZero(transfer->context, bytes);
 	transfer->look = MemoryContextAllocZero(transfer->context, bytes);
 	dbp_progress_phase(DBP_PHASE_COPYING);
+	if (transfer->options.report_cluster)
+	{
+		pgstat_progress_update_param(PROGRESS_CLUSTER_PHASE, PROGRESS_CLUSTER_PHASE_SEQ_SCAN_HEAP);
+		pgstat_progress_update_param(PROGRESS_CLUSTER_TOTAL_HEAP_BLKS, transfer->nblocks);
+	}
 	for (BlockNumber block = 0; block < transfer->nblocks; block++)
 	{
 		Buffer buffer;
@@ -281,13 +302,18 @@ dbp_transfer_copy(DbpTransfer *transfer)
 		buffer = ReadBufferExtended(transfer->old, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
 		copy_page(transfer, buffer, vmbuffer);
 		ReleaseBuffer(buffer);
+		if (transfer->options.report_cluster)
+			pgstat_progress_update_param(PROGRESS_CLUSTER_HEAP_BLKS_SCANNED, block + 1);
 	}
 	if (BufferIsValid(vmbuffer))
 		ReleaseBuffer(vmbuffer);
 	FreeAccessStrategy(strategy);
+	if (transfer->options.report_cluster)
+		pgstat_progress_update_param(PROGRESS_CLUSTER_PHASE, PROGRESS_CLUSTER_PHASE_WRITE_NEW_HEAP);
 	dbp_sink_finish(transfer->sink);
 	if (transfer->from_batches)
 		dbp_transfer_young_batches(transfer);
+	dbp_sink_settle(transfer->sink);
 }
 
 /*
@@ -404,12 +430,10 @@ compare_gone(const void *a, const void *b)
 void
 dbp_transfer_finish(DbpTransfer *transfer, DbpTransferCounts *counts)
 {
-	transfer->rewrite =
-		begin_heap_rewrite(transfer->old, transfer->new, transfer->options.horizon,
-						   transfer->options.freeze_limit, transfer->options.multi_cutoff);
+	transfer->finishing = true;
 	look_again(transfer);
-	end_heap_rewrite(transfer->rewrite);
-	transfer->rewrite = NULL;
+	if (transfer->rewrite != NULL)
+		end_heap_rewrite(transfer->rewrite);
 	if (transfer->ngone > 0)
 	{
 		qsort(transfer->gone, transfer->ngone, sizeof(DbpGone), compare_gone);

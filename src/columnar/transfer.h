@@ -33,6 +33,7 @@ typedef struct DbpTransferOptions
 	 * snapshot, taken before, and keeps it, so that nothing that is copied can vanish.
 	 */
 	bool exclusive;
+	bool report_cluster; /* in pg_stat_progress_cluster */
 	/*
 	 * What is older than that has ended, and every snapshot knows.  Row versions that were
 	 * deleted by such transactions are left out.

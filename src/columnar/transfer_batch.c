@@ -33,8 +33,7 @@ typedef struct Rows
 	DbpTransfer *transfer;
 	DbpBatch *batch;
 	int nrows;
-	Fate *fates;
-	bool any; /* of the rows is deleted */
+	Fate *fates; /* NULL: no row is deleted */
 	Datum **values;
 	bool **nulls;
 } Rows;
@@ -51,6 +50,8 @@ note_fate(int row, const DbpTombstone *tombstone, void *arg)
 				 errmsg("table \"%s\" has a tombstone of row %d in batch %u of %d rows",
 						RelationGetRelationName(rows->transfer->old), row,
 						dbp_batch_id(rows->batch), rows->nrows)));
+	if (rows->fates == NULL)
+		rows->fates = palloc0(sizeof(Fate) * rows->nrows);
 	fate = &rows->fates[row];
 	fate->deleted = true;
 	fate->xmax = tombstone->xmin;
@@ -58,7 +59,14 @@ note_fate(int row, const DbpTombstone *tombstone, void *arg)
 	fate->for_all = !tombstone->in_progress &&
 		(!TransactionIdIsNormal(tombstone->xmin) ||
 		 TransactionIdPrecedes(tombstone->xmin, rows->transfer->options.horizon));
-	rows->any = true;
+}
+
+static const Fate *
+fate_of(const Rows *rows, int row)
+{
+	static const Fate alive = {0};
+
+	return rows->fates != NULL ? &rows->fates[row] : &alive;
 }
 
 static void
@@ -68,7 +76,6 @@ open_rows(Rows *rows, DbpTransfer *transfer, DbpBatch *batch)
 	rows->transfer = transfer;
 	rows->batch = batch;
 	rows->nrows = dbp_batch_nrows(batch);
-	rows->fates = palloc0(sizeof(Fate) * rows->nrows);
 	dbp_tombstone_visit(transfer->old, dbp_batch_id(batch), note_fate, rows);
 }
 
@@ -122,7 +129,7 @@ copy_old_batch(DbpTransfer *transfer, DbpBatch *batch)
 	open_rows(&rows, transfer, batch);
 	for (int row = 0; row < rows.nrows; row++)
 	{
-		const Fate *fate = &rows.fates[row];
+		const Fate *fate = fate_of(&rows, row);
 
 		if (fate->deleted && fate->for_all)
 		{
@@ -234,7 +241,7 @@ copy_young_batch(DbpTransfer *transfer, const DbpOldBatch *old, DbpBatch *batch)
 	picked = palloc(sizeof(int) * rows.nrows);
 	for (int row = 0; row < rows.nrows; row++)
 	{
-		if (rows.fates[row].deleted)
+		if (fate_of(&rows, row)->deleted)
 		{
 			dbp_tags_add(transfer, &transfer->young_rows, tag_of(&rows, row));
 			continue;
@@ -279,10 +286,10 @@ dbp_transfer_young_batches(DbpTransfer *transfer)
 static void
 carry(Rows *rows, const DbpOldBatch *old, int row)
 {
-	const Fate *fate = &rows->fates[row];
+	const Fate *fate = fate_of(rows, row);
 	ItemPointerData tid;
 
-	if (rows->transfer->rewrite != NULL)
+	if (rows->transfer->finishing)
 		fetch(rows, row);
 	dbp_tid_make(&tid, &old->tid, row);
 	if (fate->deleted)
@@ -303,9 +310,9 @@ copied_batch_again(DbpTransfer *transfer, const DbpOldBatch *old, const DbpTags 
 	Rows rows;
 
 	open_rows(&rows, transfer, batch);
-	for (int row = 0; (rows.any || left->n > 0) && row < rows.nrows; row++)
+	for (int row = 0; (rows.fates != NULL || left->n > 0) && row < rows.nrows; row++)
 	{
-		const Fate *fate = &rows.fates[row];
+		const Fate *fate = fate_of(&rows, row);
 		uint64 tag;
 		bool copied;
 

@@ -73,12 +73,13 @@ struct DbpTransfer
 	bool *nulls;
 
 	XLogRecPtr started;
-	BlockNumber nblocks; /* that have been copied */
-	uint8 *settled;		 /* bitmap of pages: all-visible when they were copied */
-	uint8 *look;		 /* bitmap of pages: with rows that were not copied */
-	DbpTags rows;		 /* of old row tuples that were not copied, although their xmin is old */
-	DbpTags batch_rows;	 /* the same of rows in batches */
-	DbpTags young_rows;	 /* and in young batches, where those were copied */
+	BlockNumber nblocks;	   /* that have been copied */
+	TransactionId newest_xmin; /* of copied rows that were not frozen */
+	uint8 *settled;			   /* bitmap of pages: all-visible when they were copied */
+	uint8 *look;			   /* bitmap of pages: with rows that were not copied */
+	DbpTags rows;		/* of old row tuples that were not copied, although their xmin is old */
+	DbpTags batch_rows; /* the same of rows in batches */
+	DbpTags young_rows; /* and in young batches, where those were copied */
 	int nbatches;
 	int batches_room;
 	DbpOldBatch *batches;
@@ -87,7 +88,8 @@ struct DbpTransfer
 	DbpTransferCounts counts;
 
 	/* the second part */
-	RewriteState rewrite; /* NULL: a rehearsal */
+	bool finishing;		  /* else it is a rehearsal */
+	RewriteState rewrite; /* NULL: nothing has been carried yet */
 	DbpTransferWork work;
 	int64 ngone;
 	int64 gone_room;
@@ -141,6 +143,8 @@ extern bool dbp_sink_has_batches(const DbpSink *sink);
 /* A batch of its own, made by that transaction */
 extern void dbp_sink_put_batch(DbpSink *sink, const DbpRows *rows, const uint64 *tags,
 							   TransactionId xmin, CommandId cmin);
+/* Everybody sees all that has been written so far: say so in the visibility map */
+extern void dbp_sink_settle(DbpSink *sink);
 /* Undo what was written of some rows, in the order of their tags */
 extern void dbp_sink_take_back(DbpSink *sink, const DbpGone *gone, int64 ngone);
 extern void dbp_sink_end(DbpSink *sink);

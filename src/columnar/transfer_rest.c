@@ -18,6 +18,24 @@
 #include "columnar/transfer_parts.h"
 
 /*
+ * That ends with the file on disk, so it is not begun for nothing.
+ */
+static RewriteState
+rewrite_state(DbpTransfer *transfer)
+{
+	const DbpTransferOptions *options = &transfer->options;
+	MemoryContext caller;
+
+	if (transfer->rewrite != NULL)
+		return transfer->rewrite;
+	caller = MemoryContextSwitchTo(transfer->context);
+	transfer->rewrite = begin_heap_rewrite(transfer->old, transfer->new, options->horizon,
+										   options->freeze_limit, options->multi_cutoff);
+	MemoryContextSwitchTo(caller);
+	return transfer->rewrite;
+}
+
+/*
  * Write the row that is in transfer->values, with the header of a tuple of the old table.
  */
 static void
@@ -30,7 +48,7 @@ rewrite_values(DbpTransfer *transfer, HeapTuple old)
 		if (TupleDescAttr(desc, i)->attisdropped)
 			transfer->nulls[i] = true;
 	new = heap_form_tuple(desc, transfer->values, transfer->nulls);
-	rewrite_heap_tuple(transfer->rewrite, old, new);
+	rewrite_heap_tuple(rewrite_state(transfer), old, new);
 	heap_freetuple(new);
 }
 
@@ -43,7 +61,7 @@ dbp_transfer_carry(DbpTransfer *transfer, HeapTuple old)
 	MemoryContext context;
 
 	transfer->work.carried++;
-	if (transfer->rewrite == NULL)
+	if (!transfer->finishing)
 		return;
 	context = MemoryContextSwitchTo(transfer->row_context);
 	heap_deform_tuple(old, RelationGetDescr(transfer->old), transfer->values, transfer->nulls);
@@ -94,7 +112,7 @@ dbp_transfer_carry_row(DbpTransfer *transfer, const ItemPointerData *tid, Transa
 	HeapTupleHeader header;
 
 	transfer->work.carried++;
-	if (transfer->rewrite == NULL)
+	if (!transfer->finishing)
 		return;
 	context = MemoryContextSwitchTo(transfer->row_context);
 	old = palloc0(HEAPTUPLESIZE + MAXALIGN(SizeofHeapTupleHeader));
@@ -118,7 +136,7 @@ dbp_transfer_gone(DbpTransfer *transfer, uint64 tag, TransactionId xmax, bool ke
 	DbpGone *gone;
 
 	transfer->work.gone++;
-	if (transfer->rewrite == NULL)
+	if (!transfer->finishing)
 		return;
 	if (transfer->ngone == transfer->gone_room)
 	{

@@ -190,7 +190,10 @@ rewrite(void *arg)
 	request.pause_ms = dbp_compress_pause;
 	dbp_become_owner(&saved, policy->owner, policy->lock_budget_ms);
 	dbp_watch_begin(request.relid, policy->lock_budget_ms);
+	/* its snapshot is for this one table: no other partition has to wait for it to leave */
+	dbp_older_ignore_caller();
 	dbp_rewrite(&request, &work->result);
+	dbp_older_regard_caller();
 	dbp_restore_identity(&saved);
 	if (!work->result.done)
 		ereport(ERROR,

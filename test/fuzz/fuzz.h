@@ -18,13 +18,14 @@
 #include "codec/codec.h"
 
 /*
- * The first byte: 0 in the lowest bit, the rest is decoded as a chunk; 1, it is values
- * that are encoded and decoded.  Then the next two bits are the effort, as
- * far as there are such ones, and the others tell how values come of bytes.
+ * The first byte.  0 in the lowest bit: the rest is decoded as a chunk; 1: it is
+ * values, which are encoded and decoded.  Then a bit for the effort, whose
+ * highest tries little of the code and takes long; the others tell how
+ * values come of bytes.
  */
 #define FUZZ_DECODE(mode) (((mode) &1) == 0)
-#define FUZZ_EFFORT(mode) (((mode) >> 1 & 3) == 3 ? 2 : (int) ((mode) >> 1 & 3) + 1)
-#define FUZZ_STYLE(mode) ((mode) >> 3)
+#define FUZZ_EFFORT(mode) ((mode) == 0xff ? 3 : 1 + ((mode) >> 1 & 1))
+#define FUZZ_STYLE(mode) ((mode) >> 2)
 
 #define FUZZ_CHECK(condition) fuzz_check((condition), #condition, __FILE__, __LINE__)
 

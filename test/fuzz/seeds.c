@@ -457,7 +457,7 @@ make_values(void)
 		{
 			for (size_t i = 0; i < sizeof(bytes); i++)
 				bytes[i] = (uint8_t) (style % 2 == 0 ? draw() : below(6) == 0 ? 0 : below(9));
-			write_seed(targets[target], "values", style << 3 | (style % 3) << 1 | 1, 0, bytes,
+			write_seed(targets[target], "values", style << 2 | (style % 3 % 2) << 1 | 1, 0, bytes,
 					   sizeof(bytes));
 		}
 	}

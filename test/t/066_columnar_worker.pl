@@ -133,9 +133,27 @@ $node->reload;
 $node->safe_psql('app', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dbperf archiver'});
 poll_ok($node, 'app', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dbperf archiver'", 'a cancel ends it', 0);
 
-# --- DROP DATABASE
+# --- making partitions comes first, also where a foreign key needs the table that is being compressed; and
+# detaching another partition does not wait for it
 $node->append_conf('postgresql.conf', 'dbperf.compress_pause = 3000');
 $node->reload;
+$node->safe_psql('app', q{SELECT dbperf.alter_policy('slow', compress_after => 'never')});
+ticks('app', 'fk', 3, 20000, '');
+$node->safe_psql('app', q{
+	CREATE TABLE child (id bigint, at timestamptz NOT NULL, k date NOT NULL, FOREIGN KEY (id, at) REFERENCES fk) PARTITION BY RANGE (k);
+	SELECT dbperf.manage('child', '1 day', premake => 0);
+	SELECT dbperf.alter_policy('fk', compress_after => '1 day')});
+poll_ok($node, 'app', $busy =~ s/DB/app/r =~ s/TABLE/fk/r, 'it is at work on a table that another one points to');
+ticks('app', 'leaving', 3, 100, '');
+$started = time;
+$node->safe_psql('app', q{SELECT dbperf.detach_partition(min(partition::text)::regclass) FROM dbperf.partitions WHERE parent = 'leaving'::regclass});
+cmp_ok(time - $started, '<', 4, 'a partition of another table is detached meanwhile');
+query_is($node, 'app', q{SELECT dbperf.create_partition('child', (now() + interval '5 days')::timestamptz) IS NOT NULL}, 't', 'and a partition of the other one made');
+cmp_ok(time - $started, '<', 8, 'soon');
+same_as_twin('app', 'fk', 'nothing was lost');
+
+# --- DROP DATABASE
+$node->safe_psql('app', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE backend_type = 'dbperf archiver'});
 $node->safe_psql('postgres', 'CREATE DATABASE gone');
 install_extension($node, 'gone');
 ticks('gone', 't', 3, 20000, '');
