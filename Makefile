@@ -5,6 +5,7 @@
 #   make test, make quick                     everything, or an answer in under a minute
 #   make test-matrix, make test-bare          other releases, and a bare Debian, in chroots
 #   make test-cassert                         the suite on a server with assertions, built from Debian's source
+#   make fuzz                                 random input for the decoders; SECONDS=600 for longer
 #   make bench-partitions, bench-retire, bench-ingest, bench-latest, bench-monitoring, bench-columnar
 #                                             the measurements
 #   make format, make format-check            clang-format 14
@@ -105,6 +106,9 @@ test-matrix:
 test-cassert:
 	@test/cassert/run.sh
 
+fuzz:
+	@test/fuzz/run.sh $(SECONDS)
+
 test-bare:
 	@test/matrix/run.sh bare
 
@@ -134,4 +138,4 @@ format-check:
 
 FORCE:
 
-.PHONY: demo demo-stop test quick test-matrix test-cassert test-bare bench-partitions bench-retire bench-ingest bench-latest bench-monitoring bench-columnar format format-check FORCE
+.PHONY: demo demo-stop test quick test-matrix test-cassert test-bare fuzz bench-partitions bench-retire bench-ingest bench-latest bench-monitoring bench-columnar format format-check FORCE

@@ -13,8 +13,8 @@
  *-------------------------------------------------------------------------
  */
 #define ZSTD_STATIC_LINKING_ONLY
-#include <zstd.h>
 #include <string.h>
+#include <zstd.h>
 
 #include "codec/general.h"
 
@@ -33,6 +33,11 @@
 #define KEEP_MAX ((size_t) 8 * 1024 * 1024)
 
 /* One for each process: making one anew takes longer than most chunks do */
+/* Bytes before the first block of a frame and of each block; a block of one byte repeated */
+#define FRAME_HEADER 2
+#define BLOCK_HEADER 3
+#define BLOCK_REPEATED 1
+
 static ZSTD_CCtx *compressor = NULL;
 static ZSTD_DCtx *decompressor = NULL;
 
@@ -112,6 +117,36 @@ dbp_general_compress(const uint8_t *in, size_t len, int effort, DbpBuffer *out)
 	return dbp_general_compress_towards(in, len, effort, SIZE_MAX, out);
 }
 
+/*
+ * Is it one frame, such as is made here, and nothing behind it?  In its header is
+ * nothing but the size of the window.  Each block begins with three bytes: is
+ * it the last one, its type, its size.
+ *
+ * The library would ask that itself, but 1.5.4 looks for a magic number in what
+ * is behind a frame, even where that is less than four bytes.
+ */
+static bool
+is_one_frame(const uint8_t *in, size_t len)
+{
+	size_t at = FRAME_HEADER;
+
+	if (len < FRAME_HEADER + BLOCK_HEADER || in[0] != 0)
+		return false;
+	while (len - at >= BLOCK_HEADER)
+	{
+		uint32_t block = in[at] | (uint32_t) in[at + 1] << 8 | (uint32_t) in[at + 2] << 16;
+		size_t size = (block >> 1 & 3) == BLOCK_REPEATED ? 1 : block >> 3;
+
+		at += BLOCK_HEADER;
+		if (size > len - at)
+			return false;
+		at += size;
+		if ((block & 1) != 0)
+			return at == len;
+	}
+	return false;
+}
+
 bool
 dbp_general_decompress(const uint8_t *in, size_t len, uint8_t *out, size_t outlen)
 {
@@ -128,6 +163,6 @@ dbp_general_decompress(const uint8_t *in, size_t len, uint8_t *out, size_t outle
 			return false;
 		}
 	}
-	/* Nothing at all would be nothing decompressed, but no frame is that short */
-	return len > 0 && ZSTD_decompressDCtx(decompressor, out, outlen, in, len) == outlen;
+	return is_one_frame(in, len) &&
+		ZSTD_decompressDCtx(decompressor, out, outlen, in, len) == outlen;
 }

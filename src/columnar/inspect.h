@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "nodes/execnodes.h"
+#include "storage/buf.h"
 #include "utils/hsearch.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"
@@ -56,7 +57,8 @@ typedef struct DbpVerify
 	Relation rel;
 	Snapshot snapshot;
 	ReturnSetInfo *result;
-	MemoryContext context; /* for what is kept to the end */
+	MemoryContext context;		   /* for what is kept to the end */
+	BufferAccessStrategy strategy; /* for what is read once */
 	int nbatches;
 	int max_batches;
 	DbpVerifyBatch *batches;

@@ -240,6 +240,7 @@ dbperf_verify_columnar(PG_FUNCTION_ARGS)
 	verify.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	verify.snapshot = GetActiveSnapshot();
 	verify.context = CurrentMemoryContext;
+	verify.strategy = GetAccessStrategy(BAS_BULKREAD);
 	ctl.hcxt = CurrentMemoryContext;
 	verify.ids =
 		hash_create("dbperf columnar values", 1024, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);

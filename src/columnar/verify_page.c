@@ -110,7 +110,8 @@ read_page(void *arg)
 {
 	PageRead *read = arg;
 	DbpVerifyPage *page = read->page;
-	Buffer buffer = ReadBuffer(page->rel, page->block);
+	Buffer buffer = ReadBufferExtended(page->rel, MAIN_FORKNUM, page->block, RBM_NORMAL,
+									   read->verify->strategy);
 	char *copy = page->copy.data;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);

@@ -128,7 +128,7 @@ sub wake_and_wait
 
 	$node->safe_psql($db, 'SELECT dbperf.wake()');
 	return $node->poll_query_until($db,
-		"SELECT EXISTS (SELECT FROM dbperf.job_runs WHERE run_id > $last AND reason = 'wake'"
+		"SELECT EXISTS (SELECT FROM dbperf.job_runs WHERE run_id > $last AND reason = 'wake' AND job = 'maintenance'"
 		  . " AND status <> 'running')");
 }
 
