@@ -7,6 +7,7 @@
 \i :setup
 \set ECHO all
 SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS amcheck;
 CREATE EXTENSION amcheck SCHEMA t;
 CREATE EXTENSION btree_gist SCHEMA t;
 RESET client_min_messages;
@@ -40,7 +41,9 @@ SELECT fails('ALTER TABLE u ADD UNIQUE (even)');
 SELECT fails('CREATE UNIQUE INDEX u_nulls ON u (maybe) NULLS NOT DISTINCT');
 CREATE UNIQUE INDEX CONCURRENTLY u_series ON u (series);
 DROP INDEX u_series;
-SELECT relname, reltuples FROM pg_class WHERE oid = 'u'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = 'u'::regclass) ORDER BY 1;
+-- (18 leaves the table's number alone where autovacuum is off)
+SELECT reltuples IN (20000, -1) AS counted FROM pg_class WHERE oid = 'u'::regclass;
+SELECT relname, reltuples FROM pg_class WHERE oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = 'u'::regclass) ORDER BY 1;
 
 -- and hold
 SELECT fails('INSERT INTO u VALUES (17, 1, ''2025-01-01'', ''new'', 0, false, 0.1)');
@@ -270,16 +273,16 @@ SELECT brin_desummarize_range('x_brin', 0), brin_summarize_range('x_brin', 0);
 REINDEX INDEX x_brin;
 REINDEX INDEX CONCURRENTLY x_plain_hash;
 VACUUM x;
-SET enable_seqscan = off;
-SET enable_bitmapscan = off;
+SET seq_page_cost = 1000000;
+SET random_page_cost = 0;
 EXPLAIN (COSTS OFF) SELECT * FROM x WHERE id = 5;
 EXPLAIN (COSTS OFF) SELECT id FROM x ORDER BY id LIMIT 1;
 EXPLAIN (COSTS OFF) SELECT max(id) FROM x WHERE room = 3;
-EXPLAIN (COSTS OFF) SELECT * FROM d a JOIN d b USING (id);
-SET enable_bitmapscan = on;
+EXPLAIN (COSTS OFF) SELECT * FROM d a JOIN x b ON a.id = b.room;
 EXPLAIN (COSTS OFF) SELECT * FROM x WHERE ARRAY[id, room] @> ARRAY[5] OR id = 6;
 SELECT * FROM x WHERE id IN (5, 9002, 12000) ORDER BY id;
-RESET enable_seqscan;
+RESET seq_page_cost;
+RESET random_page_cost;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

@@ -32,12 +32,12 @@
 /* A context that has grown beyond this is not kept */
 #define KEEP_MAX ((size_t) 8 * 1024 * 1024)
 
-/* One for each process: making one anew takes longer than most chunks do */
 /* Bytes before the first block of a frame and of each block; a block of one byte repeated */
 #define FRAME_HEADER 2
 #define BLOCK_HEADER 3
 #define BLOCK_REPEATED 1
 
+/* One for each process: making one anew takes longer than most chunks do */
 static ZSTD_CCtx *compressor = NULL;
 static ZSTD_DCtx *decompressor = NULL;
 

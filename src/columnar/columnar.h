@@ -242,8 +242,6 @@ extern double dbp_index_build_range_scan(Relation table, Relation index, struct 
 										 BlockNumber start, BlockNumber numblocks,
 										 IndexBuildCallback callback, void *callback_state,
 										 TableScanDesc scan);
-/* Set while indexes are rebuilt over rows that were unique in the same indexes before: nothing is proven again */
-extern bool dbp_index_trust_unique;
 extern void dbp_index_validate_scan(Relation table, Relation index, struct IndexInfo *info,
 									Snapshot snapshot, struct ValidateIndexState *state);
 extern TransactionId dbp_index_delete_tuples(Relation rel, TM_IndexDeleteOp *delstate);

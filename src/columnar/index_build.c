@@ -29,9 +29,6 @@
 #include "columnar.h"
 #include "index.h"
 
-/* A rewrite copies rows that were unique before: set by it while it rebuilds the indexes */
-bool dbp_index_trust_unique = false;
-
 typedef struct Build
 {
 	DbpRowScan rows;
@@ -178,6 +175,15 @@ choose_snapshot(DbpRowScan *rows, const IndexInfo *info, TableScanDesc scan)
 	return false;
 }
 
+/* In a parallel build, the leader may leave all to the workers, of which the first is always there */
+static bool
+is_prover(TableScanDesc scan)
+{
+	if (scan == NULL || scan->rs_parallel == NULL)
+		return true;
+	return IsParallelWorker() && ParallelWorkerNumber == 0;
+}
+
 double
 dbp_index_build_range_scan(Relation table, Relation index, IndexInfo *info, bool allow_sync,
 						   bool anyvisible, bool progress, BlockNumber start, BlockNumber numblocks,
@@ -196,8 +202,7 @@ dbp_index_build_range_scan(Relation table, Relation index, IndexInfo *info, bool
 	rows->conclusive = checking;
 	registered = choose_snapshot(rows, info, scan);
 
-	if (info->ii_Unique && !build.full && build.whole && !dbp_index_trust_unique &&
-		!IsParallelWorker())
+	if (info->ii_Unique && !build.full && build.whole && !IsParallelWorker())
 		dbp_index_prove_unique(table, index, info, rows->snapshot, rows->oldest_xmin);
 
 	dbp_row_scan_begin(rows, scan == NULL ? NULL : scan->rs_parallel,

@@ -403,13 +403,10 @@ row_bytes(const DbpSorter *sorter, uint32 row)
 	return bytes;
 }
 
-/*
- * How many of the rows in memory, from the present position on, make a batch.
- */
-static int
-count_rows(const DbpSorter *sorter)
+int
+dbp_sorter_count_rows(const DbpSorter *sorter, uint32 max_rows)
 {
-	int count = Min((uint32) sorter->max_rows, sorter->nrows - sorter->position);
+	int count = Min(max_rows, sorter->nrows - sorter->position);
 	Size bytes = 0;
 
 	if (sorter->max_row_bytes * count <= DBP_BATCH_BYTES)
@@ -494,7 +491,7 @@ copy_nulls(const DbpSorter *sorter, int c, int count, bool *out)
 static int
 next_in_memory(DbpSorter *sorter)
 {
-	int count = count_rows(sorter);
+	int count = dbp_sorter_count_rows(sorter, sorter->max_rows);
 	const DbpSortSegment *segment;
 
 	for (int c = 0; c < sorter->ncolumns; c++)

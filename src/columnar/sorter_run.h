@@ -87,6 +87,30 @@ typedef struct DbpSortItem
 	int n;
 } DbpSortItem;
 
+/* A block that is being made */
+typedef struct DbpSortBlock
+{
+	char *data;
+	Size size;
+	Size room;
+} DbpSortBlock;
+
+/*
+ * Rows that go into a block come in pieces, each from one place in the memory or
+ * in a block of another run.
+ */
+typedef struct DbpSortPiece
+{
+	int n;
+	const uint64 *tags;
+	const char *values; /* of a column: entries, or pointers, or offsets */
+	const char *base;	/* to which those offsets are; NULL: they are pointers */
+	const bool *nulls;	/* NULL: none is */
+} DbpSortPiece;
+
+typedef void (*DbpSortPieceOf)(const DbpSorter *sorter, int number, int column,
+							   DbpSortPiece *piece);
+
 struct DbpSorter
 {
 	TupleDesc tupdesc;
@@ -163,16 +187,47 @@ dbp_sorter_value_bytes(const DbpSortColumn *column, const char *value)
 	return strlen(value) + 1;
 }
 
+static inline const char *
+dbp_sorter_value_of(const DbpSortPiece *piece, int i)
+{
+	if (piece->base != NULL)
+		return piece->base + ((const uint32 *) piece->values)[i];
+	return ((const char *const *) piece->values)[i];
+}
+
+static inline bool
+dbp_sorter_null_in_run(const DbpSortRun *run, int column, int row)
+{
+	return run->nulls[column] != NULL && run->nulls[column][row];
+}
+
+static inline const char *
+dbp_sorter_value_in_run(const DbpSorter *sorter, const DbpSortRun *run, int column, int row)
+{
+	const DbpSortColumn *c = &sorter->columns[column];
+
+	if (c->byval)
+		return run->values[column] + (Size) row * c->width;
+	return run->data + ((const uint32 *) run->values[column])[row];
+}
+
 /* sorter_order.c */
 extern uint64 dbp_sorter_number(DbpSortNumber number, Datum value);
 extern void dbp_sorter_order(DbpSorter *sorter);
 
-/* sorter_merge.c */
+/* sorter_file.c: the run in memory goes to the file; blocks, one after the other at the end of it */
 extern void dbp_sorter_spill(DbpSorter *sorter);
+extern void dbp_sorter_write_block(DbpSorter *sorter, DbpSortBlock *block, int count, int npieces,
+								   DbpSortPieceOf piece_of);
+/* The next block of a run; false: no more */
+extern bool dbp_sorter_read_block(DbpSorter *sorter, DbpSortRun *run);
+
+/* sorter_merge.c */
 extern void dbp_sorter_merge_begin(DbpSorter *sorter);
 extern int dbp_sorter_merge_next(DbpSorter *sorter);
 
-/* sorter.c */
+/* sorter.c: how many rows in memory from the present position on, of at most so many, make a batch */
+extern int dbp_sorter_count_rows(const DbpSorter *sorter, uint32 max_rows);
 extern void dbp_sorter_reset_run(DbpSorter *sorter);
 
 #endif /* DBP_COLUMNAR_SORTER_RUN_H */

@@ -61,6 +61,7 @@ typedef struct DbpUniqueTable
 	int nbatches;
 	ItemPointerData *batches;
 	Oid *batch_ids;
+	List *all_indexes; /* OIDs, also of those that are not ready for inserts, or not unique */
 	int nindexes;
 	DbpUniqueIndex *indexes;
 	MemoryContext filter_context;

@@ -45,7 +45,8 @@ forget(Datum arg, Oid relid)
 	{
 		DbpUniqueTable *table = dlist_container(DbpUniqueTable, node, iter.cur);
 
-		if (!OidIsValid(relid) || table->relid == relid)
+		if (!OidIsValid(relid) || table->relid == relid ||
+			list_member_oid(table->all_indexes, relid))
 			table->valid = false;
 	}
 }
@@ -95,7 +96,8 @@ same_batches(DbpUniqueTable *table, Relation rel, DbpBatch **batches, int nbatch
 	if (memcmp(&table->file, &file, sizeof(file)) != 0 || table->nbatches != nbatches)
 		return false;
 	if (!table->new_file)
-		return true;
+		return table->batch_ids[0] == dbp_batch_id(batches[0]) &&
+			table->batch_ids[nbatches - 1] == dbp_batch_id(batches[nbatches - 1]);
 	for (int i = 0; i < nbatches; i++)
 	{
 		if (table->batch_ids[i] != dbp_batch_id(batches[i]) ||
@@ -189,11 +191,12 @@ add_index(DbpUniqueTable *table, DbpUniqueIndex *unique, Relation rel, Relation 
 static void
 add_indexes(DbpUniqueTable *table, Relation rel, DbpBatch **batches)
 {
-	List *indexes = RelationGetIndexList(rel);
 	ListCell *lc;
 
-	table->indexes = palloc0(sizeof(DbpUniqueIndex) * Max(list_length(indexes), 1));
-	foreach(lc, indexes)
+	/* From here on, it is noticed when one of them becomes ready */
+	table->all_indexes = RelationGetIndexList(rel);
+	table->indexes = palloc0(sizeof(DbpUniqueIndex) * Max(list_length(table->all_indexes), 1));
+	foreach(lc, table->all_indexes)
 	{
 		Relation index = index_open(lfirst_oid(lc), RowExclusiveLock);
 		Form_pg_index form = index->rd_index;
@@ -202,7 +205,6 @@ add_indexes(DbpUniqueTable *table, Relation rel, DbpBatch **batches)
 			add_index(table, &table->indexes[table->nindexes++], rel, index, batches);
 		index_close(index, RowExclusiveLock);
 	}
-	list_free(indexes);
 }
 
 static bool

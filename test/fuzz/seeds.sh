@@ -21,6 +21,17 @@ build_targets
 # shellcheck disable=SC2086
 "$CC_COMMAND" $BASE_FLAGS "-fsanitize=$CHECKERS" -o "$WORK/seeds" "$FUZZ_DIR/seeds.c" \
 	"$SOURCE_DIR"/src/codec/*.c -lzstd -lm
+# merge TARGET [option] DIR…: adds inputs that reach something new to those that are kept
+merge()
+{
+	local target=$1
+	shift
+	"$WORK/$target" -merge=1 -max_len=3100 "$WORK/merged/$target" "$@" >"$WORK/log" 2>&1 || {
+		cat "$WORK/log"
+		exit 1
+	}
+}
+
 for target in $ALL_TARGETS; do
 	mkdir -p "$WORK/seed/$target"
 done
@@ -30,11 +41,9 @@ for target in $TARGETS; do
 	mkdir -p "$corpus" "$WORK/merged/$target"
 	# What zstd reaches nobody sees, so all of that is kept.
 	[ "$target" != general ] || cp "$WORK/seed/$target"/* "$WORK/merged/$target"
-	"$WORK/$target" -merge=1 -max_len=3100 "$WORK/merged/$target" "$WORK/seed/$target" "$corpus" \
-		${FOUND:+"$FOUND/$target"} >"$WORK/log" 2>&1 || {
-		cat "$WORK/log"
-		exit 1
-	}
+	# Seeds reach most; of the rest, what is reached counts, not how often: a few dozen do for that.
+	merge "$target" "$WORK/seed/$target"
+	merge "$target" -use_counters=0 "$corpus" ${FOUND:+"$FOUND/$target"}
 	rm -rf "$corpus"
 	mkdir "$corpus"
 	find "$WORK/merged/$target" -type f -printf '%s %f\n' | sort -n | {
