@@ -7,9 +7,10 @@
  * of all rows in batches as well.  The number of rows that is returned is that
  * of both, whatever the index has: it becomes the table's reltuples.
  *
- * Parallel builds are not asked for (planner.c sees to that), but a caller may
- * bring a scan: amcheck does.  It is one of scan.c's, and taken for what it
- * says of snapshot and blocks only.
+ * A caller may bring a scan: a parallel build does, and amcheck.  It is one of
+ * scan.c's, and taken for what it says of snapshot and blocks only.  Parallel
+ * builds work, but are not asked for (planner.c sees to that): most of what makes a
+ * columnar table large is not read here.
  *
  *-------------------------------------------------------------------------
  */
@@ -202,7 +203,7 @@ dbp_index_build_range_scan(Relation table, Relation index, IndexInfo *info, bool
 	rows->conclusive = checking;
 	registered = choose_snapshot(rows, info, scan);
 
-	if (info->ii_Unique && !build.full && build.whole && !IsParallelWorker())
+	if (info->ii_Unique && !build.full && build.whole && is_prover(scan))
 		dbp_index_prove_unique(table, index, info, rows->snapshot, rows->oldest_xmin);
 
 	dbp_row_scan_begin(rows, scan == NULL ? NULL : scan->rs_parallel,

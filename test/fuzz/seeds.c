@@ -15,7 +15,7 @@
 #define MANY 1500
 
 /* Larger chunks find nothing that smaller ones do not */
-#define MAX_SEED 3000
+#define MAX_SEED 1600
 
 static const char *directory;
 

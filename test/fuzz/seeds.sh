@@ -11,7 +11,7 @@ FOUND=${1:-}
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Per target; fewer and shorter inputs than libFuzzer would keep
-MOST_BYTES=${MOST_BYTES:-40000}
+MOST_BYTES=${MOST_BYTES:-60000}
 
 choose_fuzzer || {
 	echo "no clang with libFuzzer: install clang-14 and libclang-rt-14-dev, or set CLANG" >&2
@@ -21,17 +21,6 @@ build_targets
 # shellcheck disable=SC2086
 "$CC_COMMAND" $BASE_FLAGS "-fsanitize=$CHECKERS" -o "$WORK/seeds" "$FUZZ_DIR/seeds.c" \
 	"$SOURCE_DIR"/src/codec/*.c -lzstd -lm
-# merge TARGET [option] DIR…: adds inputs that reach something new to those that are kept
-merge()
-{
-	local target=$1
-	shift
-	"$WORK/$target" -merge=1 -max_len=3100 "$WORK/merged/$target" "$@" >"$WORK/log" 2>&1 || {
-		cat "$WORK/log"
-		exit 1
-	}
-}
-
 for target in $ALL_TARGETS; do
 	mkdir -p "$WORK/seed/$target"
 done
@@ -41,9 +30,12 @@ for target in $TARGETS; do
 	mkdir -p "$corpus" "$WORK/merged/$target"
 	# What zstd reaches nobody sees, so all of that is kept.
 	[ "$target" != general ] || cp "$WORK/seed/$target"/* "$WORK/merged/$target"
-	# Seeds reach most; of the rest, what is reached counts, not how often: a few dozen do for that.
-	merge "$target" "$WORK/seed/$target"
-	merge "$target" -use_counters=0 "$corpus" ${FOUND:+"$FOUND/$target"}
+	# What is reached counts, not how often: a few dozen do for that.
+	"$WORK/$target" -set_cover_merge=1 -max_len=1600 -use_counters=0 "$WORK/merged/$target" \
+		"$WORK/seed/$target" "$corpus" ${FOUND:+"$FOUND/$target"} >"$WORK/log" 2>&1 || {
+		cat "$WORK/log"
+		exit 1
+	}
 	rm -rf "$corpus"
 	mkdir "$corpus"
 	find "$WORK/merged/$target" -type f -printf '%s %f\n' | sort -n | {
