@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/heaptoast.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "pgstat.h"
@@ -166,6 +167,9 @@ unpack(const Target *target, CommandId cid, ItemPointer copy)
 	dbp_slot_store_row(slot, target->batch, target->row, RelationGetRelid(target->rel));
 	tuple = ExecCopySlotHeapTuple(slot);
 	heap_insert(target->rel, tuple, cid, HEAP_INSERT_NO_LOGICAL, NULL);
+	/* What was toasted has the current command's id, and must be older to be deleted */
+	if (tuple->t_len > TOAST_TUPLE_THRESHOLD)
+		CommandCounterIncrement();
 	*copy = tuple->t_self;
 	heap_freetuple(tuple);
 	ExecDropSingleTupleTableSlot(slot);
