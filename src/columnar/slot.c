@@ -136,6 +136,7 @@ static void
 decode_columns(DbpColumnarSlot *self, int ncolumns)
 {
 	TupleTableSlot *slot = &self->base;
+	MemoryContext old;
 
 	if (self->values == NULL)
 	{
@@ -144,9 +145,12 @@ decode_columns(DbpColumnarSlot *self, int ncolumns)
 		self->values = MemoryContextAlloc(slot->tts_mcxt, natts * sizeof(Datum *));
 		self->nulls = MemoryContextAlloc(slot->tts_mcxt, natts * sizeof(bool *));
 	}
+	/* A sort asks for columns in a memory context of a kind that nothing can be freed in */
+	old = MemoryContextSwitchTo(slot->tts_mcxt);
 	for (; self->ncolumns < ncolumns; self->ncolumns++)
 		dbp_batch_column(self->batch, slot->tts_tupleDescriptor, self->ncolumns + 1,
 						 &self->values[self->ncolumns], &self->nulls[self->ncolumns]);
+	MemoryContextSwitchTo(old);
 }
 
 static void
